@@ -1,0 +1,49 @@
+"""Progress in a terminal and in a notebook: a bar for the batches, a line for the epoch."""
+
+import sys
+import time
+from collections.abc import Iterable
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_UPDATES = 0.25
+
+
+class batch_bar:  # noqa: N801: used like a function, as tqdm is
+    """Iterate over batches under a progress bar.
+
+    The bar is plain text, also in a notebook, where a widget would be lost at
+    a reconnect. Without a terminal to draw on, there is none.
+    """
+
+    def __init__(self, batches: Iterable, title: str = ""):
+        self.bar = tqdm(
+            batches, desc=title, leave=False, unit="batch", dynamic_ncols=True,
+            disable=not _can_draw(), mininterval=SECONDS_BETWEEN_UPDATES,
+        )  # fmt: skip
+        self.last = -SECONDS_BETWEEN_UPDATES
+
+    def __iter__(self):
+        return iter(self.bar)
+
+    def is_due(self) -> bool:
+        """Whether it is time for new numbers; asking a GPU for them stops it for a moment."""
+        return not self.bar.disable and time.monotonic() - self.last > SECONDS_BETWEEN_UPDATES
+
+    def show(self, loss: float, accuracy: float, lr: float) -> None:
+        self.last = time.monotonic()
+        self.bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.2%}, LR {lr:.3g}")
+
+
+def epoch_line(row: dict, epochs: int) -> str:
+    """One line of text for a row of the history."""
+    return (
+        f"epoch {row['epoch']:2d}/{epochs}  LR {row['lr']:.6f}  momentum {row['momentum']:.3f}  "
+        f"train: loss {row['train_loss']:.4f}, accuracy {row['train_accuracy']:6.2%}  "
+        f"test: loss {row['test_loss']:.4f}, accuracy {row['test_accuracy']:6.2%}  "
+        f"{row['seconds']:.1f} s"
+    )
+
+
+def _can_draw() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,177 @@
+"""Everything that a run depends on, in one frozen dataclass."""
+
+import dataclasses
+import difflib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from s10.errors import InputError, positive_float, positive_int
+
+CHOICES = {
+    "optimizer": ("adam", "sgd"),
+    "anneal": ("linear", "cos"),
+    "augment": ("batched", "albumentations"),
+    "pad_mode": ("reflect", "constant"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+
+
+def _at_least_zero(name: str, value: object, below: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < below:
+        limit = "" if below == math.inf else f" and below {below}"
+        raise InputError(f"{name} must be a number of at least 0{limit}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The assignment's recipe; change a field with `dataclasses.replace`.
+
+    Raises InputError, which names the field, when a value makes no sense.
+    """
+
+    # What is trained on what.
+    data: str = "cifar10"  # cifar10, shapes or folder:PATH
+    width: int = 64  # channels of the prep layer; 16 for a laptop's CPU
+    seed: int = 0  # initial weights, order of the images, augmentation
+    precision: str = "auto"  # auto takes the fastest that the device does well
+
+    # The assignment: 24 epochs of Adam at batch 512, augmented by
+    # pad 4 → crop 32 → flip → CutOut 8×8.
+    epochs: int = 24
+    batch_size: int = 512
+    optimizer: str = "adam"
+    augment: str = "batched"  # or albumentations: the same distribution, slower
+    pad: int = 4  # pixels on each side before the crop
+    pad_mode: str = "reflect"  # mirror the border, or "constant": the mean colour
+    flip: bool = True
+    cutout: int = 8  # side of the square, in pixels; 0 for none
+
+    # One-cycle: lr_min → lr_max at the end of peak_epoch → lr_min at the end.
+    peak_epoch: int = 5
+    lr_max: float = 0.01
+    lr_min: float = 0.00001
+    final_lr: float | None = None  # below lr_min: annihilation; the assignment has none
+    anneal: str = "linear"
+    momentum_max: float = 0.9  # β1 of Adam; it falls to momentum_min at the peak
+    momentum_min: float = 0.9
+
+    # What the assignment leaves open.
+    beta2: float = 0.99
+    weight_decay: float = 0.05
+    decoupled_weight_decay: bool = True  # AdamW's (Loshchilov & Hutter 2017); False: L2
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in (bool, "bool") and not isinstance(value, bool):
+                raise InputError(f"{field.name} must be true or false, not {value!r}")
+            if field.type in (str, "str") and not isinstance(value, str):
+                raise InputError(f"{field.name} must be a text, not {value!r}")
+        for name in ("width", "epochs", "batch_size", "peak_epoch"):
+            positive_int(name, getattr(self, name))
+        for name in ("lr_max", "lr_min"):
+            positive_float(name, getattr(self, name))
+        if self.final_lr is not None:
+            positive_float("final_lr", self.final_lr)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}"
+                )
+        for name, low, high in (("seed", 0, 2**32 - 1), ("pad", 0, 16), ("cutout", 0, 32)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(
+                    f"{name} must be a whole number from {low} to {high}, not {value!r}"
+                )
+        fractions = ("momentum_max", "momentum_min", "beta2", "label_smoothing")
+        for name in fractions:
+            _at_least_zero(name, getattr(self, name), below=1)
+        _at_least_zero("weight_decay", self.weight_decay, below=math.inf)
+        if self.lr_min > self.lr_max:
+            raise InputError(f"lr_min ({self.lr_min}) must not be above lr_max ({self.lr_max})")
+        if self.peak_epoch > self.epochs:
+            raise InputError(
+                f"peak_epoch ({self.peak_epoch}) must not be after the last epoch ({self.epochs})"
+            )
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """The same recipe over another number of epochs, its peak at the same fraction."""
+        positive_int("epochs", epochs)
+        peak = min(epochs, max(1, round(self.peak_epoch / self.epochs * epochs)))
+        return dataclasses.replace(self, epochs=epochs, peak_epoch=peak)
+
+    def with_lr_max(self, lr_max: float) -> "Recipe":
+        """The same recipe with another peak; lr_min and final_lr keep their ratio to it."""
+        factor = positive_float("lr_max", lr_max) / self.lr_max
+        final_lr = None if self.final_lr is None else self.final_lr * factor
+        return dataclasses.replace(
+            self, lr_max=lr_max, lr_min=self.lr_min * factor, final_lr=final_lr
+        )
+
+    def to_json(self) -> str:
+        """One field on each line; `Recipe.from_file` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: object, where: str = "the recipe") -> "Recipe":
+        """A recipe from field → value; fields that are absent keep their default."""
+        if not isinstance(values, dict):
+            raise InputError(f"{where} must be a JSON object of fields and values")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name, value in values.items():
+            if name not in fields:
+                nearest = difflib.get_close_matches(name, fields, 1, cutoff=0.4)
+                hint = f"; did you mean {nearest[0]}?" if nearest else ""
+                raise InputError(f"{where} has an unknown field {name!r}{hint}")
+            # JSON knows no difference between 1 and 1.0; where a float belongs, both will do.
+            if isinstance(fields[name].default, float) and type(value) is int:
+                values = {**values, name: float(value)}
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Recipe":
+        """Read a `recipe.json`.
+
+        Raises:
+            InputError: the file cannot be read, is no JSON, or names a field
+                that does not exist or has the wrong type.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read the recipe {path}: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"the recipe {path} is not JSON: {error}") from None
+        return cls.from_dict(values, f"the recipe {path}")
+
+
+RECIPES = {"assignment": Recipe()}
+
+
+def find_recipe(name_or_file: str) -> Recipe:
+    """A recipe by its name in `RECIPES`, or from a JSON file (or a run's folder).
+
+    Raises:
+        InputError: neither exists; the message names the nearest recipe.
+    """
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]
+    path = Path(name_or_file).expanduser()
+    if path.is_dir():
+        path = path / "recipe.json"
+    if path.exists() or path.suffix == ".json":
+        return Recipe.from_file(path)
+    nearest = difflib.get_close_matches(name_or_file, RECIPES, 1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise InputError(
+        f"there is no recipe {name_or_file!r} and no such file; "
+        f"recipes: {', '.join(RECIPES)}{hint}"
+    )
