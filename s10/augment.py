@@ -46,9 +46,7 @@ def draw(count: int, recipe: Recipe, generator: torch.Generator) -> Draws:
 
     top, left = uniform(2 * recipe.pad), uniform(2 * recipe.pad)
     flip = uniform(1).bool() if recipe.flip else torch.zeros(count, dtype=torch.bool)
-    return Draws(
-        top, left, flip, uniform(SIZE - recipe.cutout), uniform(SIZE - recipe.cutout)
-    )
+    return Draws(top, left, flip, uniform(SIZE - recipe.cutout), uniform(SIZE - recipe.cutout))
 
 
 class BatchAugment:

@@ -9,11 +9,11 @@ import numpy as np
 # albumentations asks the network for its newest version at import; with none, that stalls.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
-from albumentations.pytorch import ToTensorV2  # noqa: E402
+import albumentations as A
+import cv2
+from albumentations.pytorch import ToTensorV2
 
-from s10.recipe import Recipe  # noqa: E402
+from s10.recipe import Recipe
 
 
 def train_pipeline(mean, std, recipe: Recipe) -> A.Compose:

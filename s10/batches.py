@@ -31,13 +31,11 @@ def train_batches(data: Images, recipe: Recipe, device="cpu", workers: int = 0):
     return TensorBatches(data, recipe, device)
 
 
-def test_batches(data: Images, device="cpu") -> list[tuple[Tensor, Tensor]]:
+def eval_batches(data: Images, device="cpu") -> list[tuple[Tensor, Tensor]]:
     """The test images, normalised, as a list of batches on `device`."""
     images = normalise(data.test_images, data.mean, data.std, device)
     labels = torch.from_numpy(data.test_labels).to(device)
-    return list(
-        zip(images.split(TEST_BATCH_SIZE), labels.split(TEST_BATCH_SIZE), strict=True)
-    )
+    return list(zip(images.split(TEST_BATCH_SIZE), labels.split(TEST_BATCH_SIZE), strict=True))
 
 
 def stream(seed: int, epoch: int, purpose: str, batch: int = 0) -> int:

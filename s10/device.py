@@ -24,9 +24,7 @@ class Precision:
     device_type: str
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device_type, DTYPES[self.name], enabled=self.name != "fp32"
-        )
+        return torch.autocast(self.device_type, DTYPES[self.name], enabled=self.name != "fp32")
 
     def scaler(self) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")

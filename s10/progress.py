@@ -9,7 +9,7 @@ from tqdm import tqdm
 SECONDS_BETWEEN_UPDATES = 0.25
 
 
-class batch_bar:  # noqa: N801: used like a function, as tqdm is
+class BatchBar:
     """Iterate over batches under a progress bar.
 
     The bar is plain text, also in a notebook, where a widget would be lost at

@@ -172,6 +172,5 @@ def find_recipe(name_or_file: str) -> Recipe:
     nearest = difflib.get_close_matches(name_or_file, RECIPES, 1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise InputError(
-        f"there is no recipe {name_or_file!r} and no such file; "
-        f"recipes: {', '.join(RECIPES)}{hint}"
+        f"there is no recipe {name_or_file!r} and no such file; recipes: {', '.join(RECIPES)}{hint}"
     )

@@ -96,9 +96,7 @@ def one_cycle(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> One
     )
 
 
-def triangular(
-    optimizer: Optimizer, *, lr_min: float, lr_max: float, half_cycle: int
-) -> CyclicLR:
+def triangular(optimizer: Optimizer, *, lr_min: float, lr_max: float, half_cycle: int) -> CyclicLR:
     """The triangular cyclic LR of Smith (2015): lr_min → lr_max → lr_min, again and again.
 
     `half_cycle` is the number of steps from one to the other (Smith's step size).

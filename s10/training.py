@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from s10.device import Precision, pick_precision
 from s10.errors import S10Error
 from s10.predictions import Predictions
-from s10.progress import batch_bar, epoch_line
+from s10.progress import BatchBar, epoch_line
 from s10.recipe import Recipe
 from s10.schedules import momentum_of, one_cycle
 
@@ -27,7 +27,7 @@ class TrainingDiverged(S10Error):
 
 
 class EpochResult(NamedTuple):
-    """Mean loss and accuracy (0–1) over the images of an epoch, LR and momentum of its last step."""
+    """Mean loss and accuracy (0–1) over an epoch's images; LR and momentum of its last step."""
 
     loss: float
     accuracy: float
@@ -103,7 +103,7 @@ def train_epoch(
     precision = precision or Precision("fp32", device.type)
     scaler = scaler or precision.scaler()
     meter = Meter()
-    for images, labels in (bar := batch_bar(batches, title)):
+    for images, labels in (bar := BatchBar(batches, title)):
         with precision.autocast():
             logits = model(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)

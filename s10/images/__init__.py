@@ -55,4 +55,4 @@ def default_data_dir(data_dir: str | Path | None = None) -> Path:
     return Path(data_dir or os.environ.get("S10_DATA") or "data").expanduser()
 
 
-__all__ = ["Images", "SOURCES", "default_data_dir", "load_images"]
+__all__ = ["SOURCES", "Images", "default_data_dir", "load_images"]

@@ -87,7 +87,7 @@ def fetch_cifar10(
             f"into {data_dir}, or name another address with --data-url, or take --data shapes "
             "or --data folder:PATH, which need no network"
         ) from None
-    return unpack(archive, data_dir, [name for name in _md5_of_files(CIFAR10)])
+    return unpack(archive, data_dir, list(_md5_of_files(CIFAR10)))
 
 
 def unpack(archive: Path, data_dir: Path, names: list[str]) -> Path:
@@ -100,9 +100,9 @@ def unpack(archive: Path, data_dir: Path, names: list[str]) -> Path:
     try:
         with tarfile.open(archive) as tar:
             for name in names:
-                with tar.extractfile(f"{FOLDER}/{name}") as source:
-                    with open(temporary / name, "wb") as target:
-                        shutil.copyfileobj(source, target)
+                source = tar.extractfile(f"{FOLDER}/{name}")
+                with source, open(temporary / name, "wb") as target:
+                    shutil.copyfileobj(source, target)
         temporary.chmod(0o755)  # mkdtemp makes it private; a shared data folder is to be read.
         temporary.rename(folder)
     except (tarfile.TarError, KeyError, AttributeError, EOFError, OSError) as error:

@@ -53,9 +53,7 @@ def download(
         return
     part = path.with_name(path.name + ".part")
     said: dict[str, str] = {}
-    with tqdm(
-        total=size, unit="B", unit_scale=True, desc=path.name, disable=not progress
-    ) as bar:
+    with tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=not progress) as bar:
         for slowest in (slow_bytes_per_second, 0):
             for address in addresses:
                 if slowest == 0 and said.get(address) != "slow":

@@ -1,0 +1,387 @@
+"""The command line: `s10 train`, `s10 lr-range`, `s10 evaluate`, `s10 info`."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from s10.errors import InputError, S10Error
+from s10.recipe import CHOICES, RECIPES, Recipe, find_recipe
+
+EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+
+DESCRIPTION = """\
+Train a small residual network on CIFAR-10 in 24 epochs with the one-cycle policy.
+
+  s10 train --data shapes --width 16     a first run that needs no download (about a minute)
+  s10 train --data cifar10 --width 16    real images on a laptop's CPU
+  s10 train --data cifar10               the assignment itself, on a GPU
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; gives back the exit status."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+        return options.run(options)
+    except InputError as error:
+        print(f"s10: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except S10Error as error:
+        print(f"s10: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("s10: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def train(options) -> int:
+    """`s10 train`."""
+    from s10.pipeline import train_run
+    from s10.runs import PICTURES, new_folder
+
+    recipe = _recipe(options)
+    run, result = _within_memory(
+        recipe,
+        lambda: train_run(
+            recipe,
+            options.out or new_folder(recipe),
+            device=options.device,
+            data_dir=options.data_dir,
+            data_url=options.data_url,
+            workers=options.workers,
+            overwrite=options.overwrite,
+        ),
+    )
+    if result.predictions is not None:
+        print(
+            f"test accuracy {result.predictions.accuracy:.2%} after epoch "
+            f"{len(result.history)}, {result.seconds:.0f} s of training; look at"
+        )
+        for name in PICTURES:
+            print(f"  {run.folder / name}")
+    return EXIT_INTERRUPTED if result.interrupted else 0
+
+
+def lr_range(options) -> int:
+    """`s10 lr-range`."""
+    import json
+
+    import torch
+
+    from s10.batches import train_batches
+    from s10.custom_resnet import CustomResNet
+    from s10.device import keep_freed_memory, pick_device
+    from s10.images import load_images
+    from s10.lr_range import range_test_per_batch, range_test_per_epoch
+    from s10.plots.lr_range import plot_lr_range
+    from s10.runs import commit, new_folder, versions, write_atomically
+    from s10.training import make_optimizer
+
+    recipe = _recipe(options)
+    device = pick_device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    seeds = range(recipe.seed, recipe.seed + options.seeds)
+    folder = Path(options.out or f"{new_folder(recipe)}-lr-range")
+    data = load_images(recipe.data, options.data_dir, options.data_url).subset(options.images)
+    names = ("lr_range.csv", "lr_range.json", "lr_range.png")
+    if any((folder / name).exists() for name in names) and not options.overwrite:
+        raise InputError(
+            f"{folder} already holds a range test; name another folder with --out, "
+            "or replace it with --overwrite"
+        )
+    _writable(folder)
+
+    def make_model():
+        return CustomResNet(len(data.classes), recipe.width).to(device)
+
+    if options.method == "per-batch":
+        model = make_model().to(memory_format=torch.channels_last)
+        result = range_test_per_batch(
+            model,
+            make_optimizer(model, recipe),
+            train_batches(data, recipe, device, options.workers),
+            lr_low=options.lr_low or 1e-6,
+            lr_high=options.lr_high or 1.0,
+            iterations=options.iterations,
+            seeds=seeds,
+            precision=recipe.precision,
+            on_seed=lambda seed: print(f"seed {seed}: {options.iterations} batches", flush=True),
+        )
+    else:
+        result = range_test_per_epoch(
+            make_model,
+            lambda seeded: train_batches(data, seeded, device, options.workers),
+            recipe,
+            lr_low=options.lr_low or 1e-4,
+            lr_high=options.lr_high or 1.0,
+            epochs=options.range_epochs,
+            seeds=seeds,
+            on_epoch=lambda seed, rate, accuracy: print(
+                f"seed {seed}  LR {rate:.6f}  training accuracy {accuracy:.2%}", flush=True
+            ),
+        )
+    title = f"LR range test, width {recipe.width} on {data.name}: LRMAX {result.lr_max:.2g}"
+    plot_lr_range(result, title).savefig(folder / "lr_range.png")
+    result.curves.to_csv(folder / "lr_range.csv", index=False)
+    summary = {
+        "method": result.method,
+        "lr_min": result.lr_min,
+        "lr_max": result.lr_max,
+        "spread": result.spread(),
+        "steepest_spread": result.spread("steepest"),
+        "choices": result.choices.to_dict("records"),
+        "width": recipe.width,
+        "dataset": data.describe(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    write_atomically(folder / "lr_range.json", json.dumps(summary, indent=2) + "\n")
+    print(result.in_words())
+    print(f"the curve: {folder / 'lr_range.png'}")
+    return 0
+
+
+def evaluate(options) -> int:
+    """`s10 evaluate`."""
+    from dataclasses import replace as replaced
+
+    from s10.batches import eval_batches
+    from s10.device import pick_device, pick_precision
+    from s10.images import load_images
+    from s10.pipeline import save_pictures
+    from s10.runs import Run
+    from s10.training import evaluate as predict
+
+    folder = Path(options.run_folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"there is no run {folder}")
+    run = Run(folder)
+    recipe = run.recipe()
+    device = pick_device(options.device)
+    model, notes = run.load_model()
+    images = load_images(options.data or recipe.data, options.data_dir, options.data_url)
+    if list(images.classes) != notes["classes"]:
+        raise InputError(
+            f"the classes of {images.name} ({', '.join(images.classes)}) are not those "
+            f"that the network was trained on ({', '.join(notes['classes'])})"
+        )
+    # The network expects the normalisation that it was trained with.
+    images = replaced(images, mean=tuple(notes["mean"]), std=tuple(notes["std"]))
+    predictions = predict(
+        model.to(device),
+        eval_batches(images, device),
+        images.classes,
+        precision=pick_precision(recipe.precision, device),
+    )
+    print(
+        f"{images.name}: test accuracy {predictions.accuracy:.2%}, loss {predictions.loss:.4f}, "
+        f"{len(predictions.labels):,} images"
+    )
+    for row in predictions.class_accuracy().itertuples():
+        print(f"  {row[1]:12s} {row.accuracy:7.2%}  (95 %: {row.low:.1%} to {row.high:.1%})")
+    for pair in predictions.confused_pairs().head(5).itertuples():
+        print(f"  {pair.true} taken for {pair.predicted}: {pair.count} times")
+    if options.out:
+        out = Path(options.out)
+        _writable(out)
+        save_pictures(out, images, predictions, f"{run.folder.name} on {images.name}")
+        print(f"pictures: {out}")
+    return 0
+
+
+def info(options) -> int:
+    """`s10 info`."""
+    from s10.device import describe, keep_freed_memory, pick_device, pick_precision
+    from s10.images import SOURCES, default_data_dir
+    from s10.images.cifar10 import find_cifar10
+    from s10.preflight import predicted_minutes
+    from s10.runs import commit, versions
+
+    device = pick_device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    print("versions   " + ", ".join(f"{name} {number}" for name, number in versions().items()))
+    print(f"commit     {commit()}")
+    precision = pick_precision("auto", device)
+    print(f"device     {describe(device)}, precision {precision.name}")
+    data_dir = default_data_dir(options.data_dir)
+    found = find_cifar10(data_dir)
+    print(f"data       CIFAR-10 {f'in {found}' if found else f'not in {data_dir} yet'}; {SOURCES}")
+    print("a run over CIFAR-10 would take, by 20 timed steps")
+    for name, recipe in RECIPES.items():
+        for width in sorted({recipe.width, 16}, reverse=True):
+            sized = replace(recipe, width=width)
+            minutes = predicted_minutes(sized, device)
+            print(f"  {name}, width {width}: {_duration(minutes)}", flush=True)
+    return 0
+
+
+def _recipe(options) -> Recipe:
+    """The recipe that the options name, with what they change."""
+    recipe = find_recipe(options.recipe)
+    if getattr(options, "epochs", None) is not None:
+        recipe = recipe.with_epochs(options.epochs)
+    if getattr(options, "lr_max", None) is not None:
+        recipe = recipe.with_lr_max(options.lr_max)
+    names = (
+        "data", "width", "seed", "augment", "precision", "batch_size", "peak_epoch", "lr_min",
+    )  # fmt: skip
+    given = {name: getattr(options, name, None) for name in names}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _within_memory(recipe: Recipe, work):
+    """Do the work; when the GPU's memory is too small, say which batch size to try."""
+    import torch
+
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        smaller = max(1, recipe.batch_size // 2)
+        raise S10Error(
+            f"the GPU's memory is too small for batches of {recipe.batch_size} at width "
+            f"{recipe.width}; try --batch-size {smaller}"
+        ) from None
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".s10-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} seconds"
+    return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str):
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="s10",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="`s10 COMMAND --help` explains each command.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("train", help="train the network and draw what came of it")
+    command.set_defaults(run=train)
+    _add_data(command)
+    _add_network(command)
+    group = command.add_argument_group("training")
+    group.add_argument("--epochs", type=int, metavar="N", help="the LR's peak keeps its share (24)")
+    group.add_argument("--peak-epoch", type=int, metavar="N", help="the LR peaks at its end (5)")
+    group.add_argument("--lr-max", type=float, metavar="X", help="LR at the peak; LRMIN follows it")
+    group.add_argument("--lr-min", type=float, metavar="X", help="LR at the start and at the end")
+    _add_out(command, "the run")
+
+    command = commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test")
+    command.set_defaults(run=lr_range)
+    _add_data(command)
+    _add_network(command)
+    group = command.add_argument_group("range test")
+    group.add_argument(
+        "--method", choices=("per-batch", "per-epoch"), default="per-batch",
+        help="the LR grows with each batch, loss against LR (default), or a fresh network "
+        "for each LR, accuracy against LR",
+    )  # fmt: skip
+    group.add_argument("--lr-low", type=float, metavar="X", help="smallest LR (1e-6; 1e-4)")
+    group.add_argument("--lr-high", type=float, metavar="X", help="largest LR (1)")
+    group.add_argument(
+        "--iterations", type=int, default=100, metavar="N", help="batches, per-batch (100)"
+    )
+    group.add_argument(
+        "--epochs", dest="range_epochs", type=int, default=20, metavar="N",
+        help="LRs, per-epoch (20)",
+    )  # fmt: skip
+    group.add_argument(
+        "--images", type=_count, metavar="N", help="only the first N training images"
+    )
+    group.add_argument("--seeds", type=_count, default=3, metavar="N", help="how many seeds (3)")
+    _add_out(command, "the curve")
+
+    command = commands.add_parser("evaluate", help="test a trained network again")
+    command.set_defaults(run=evaluate)
+    command.add_argument("run_folder", metavar="RUN", help="the folder of a run")
+    _add_data(command)
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    command.add_argument("--out", metavar="DIR", help="also draw the pictures, into this folder")
+
+    command = commands.add_parser("info", help="versions, device, data, and minutes of a run here")
+    command.set_defaults(run=info)
+    command.add_argument("--data-dir", metavar="DIR", help="where CIFAR-10 lies (data)")
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    return parser
+
+
+def _add_data(command) -> None:
+    group = command.add_argument_group("data")
+    group.add_argument(
+        "--data", metavar="SOURCE",
+        help="cifar10 (downloaded once, 170 MB), shapes (drawn here, no download) or folder:PATH "
+        "with train/<class>/ and test/<class>/",
+    )  # fmt: skip
+    group.add_argument(
+        "--data-dir", metavar="DIR", help="where CIFAR-10 lies or goes ($S10_DATA, else data)"
+    )
+    group.add_argument(
+        "--data-url", metavar="URL", help="an address of cifar-10-python.tar.gz to try first"
+    )
+
+
+def _add_network(command) -> None:
+    group = command.add_argument_group("recipe")
+    group.add_argument(
+        "--recipe", default="assignment", metavar="NAME|FILE",
+        help=f"{', '.join(RECIPES)}, or a recipe.json, or the folder of a run (assignment)",
+    )  # fmt: skip
+    group.add_argument(
+        "--width", type=int, metavar="N", help="channels of the first layer: 64, or 16 on a CPU"
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="(0)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="(512)")
+    group.add_argument(
+        "--augment", metavar="KIND", help=f"{' or '.join(CHOICES['augment'])} (batched)"
+    )
+    group.add_argument(
+        "--precision", metavar="KIND", help=f"{', '.join(CHOICES['precision'])} (auto)"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    group.add_argument(
+        "--workers", type=_workers, default=0, metavar="N", help="processes for albumentations (0)"
+    )
+
+
+def _add_out(command, what: str) -> None:
+    command.add_argument("--out", metavar="DIR", help=f"folder for {what} (runs/<name and time>)")
+    command.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+
+
+def _count(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _workers(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    value = int(text) if text.strip().lstrip("-").isdigit() else least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text}")
+    return value

@@ -1,0 +1,108 @@
+"""The main job, from a recipe to a run's folder with its pictures."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from s10.batches import eval_batches, train_batches
+from s10.custom_resnet import CustomResNet
+from s10.device import describe, keep_freed_memory, pick_device, pick_precision
+from s10.images import Images, load_images
+from s10.plots import (
+    plot_class_accuracy,
+    plot_confusion,
+    plot_curves,
+    plot_misclassified,
+    plot_schedule,
+)
+from s10.plots.style import sign
+from s10.predictions import Predictions
+from s10.recipe import Recipe
+from s10.runs import Run, summarise
+from s10.schedules import one_cycle, trace
+from s10.training import Fit, fit, seed_everything
+
+
+def train_run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    data_url: str | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> tuple[Run, Fit]:
+    """Train the recipe's network and write everything about it to the folder `out`.
+
+    Gives back the run and the fit. When the user interrupts it, what there is
+    by then is written.
+
+    Raises:
+        InputError: bad input; then nothing was changed.
+        TrainingDiverged: the loss is not finite; recipe.json and the epochs so
+            far in metrics.csv are kept.
+    """
+    start = time.perf_counter()
+    torch_device = pick_device(device)
+    precision = pick_precision(recipe.precision, torch_device)
+    if torch_device.type == "cpu":
+        keep_freed_memory()
+    images = load_images(recipe.data, data_dir, data_url)
+    seed_everything(recipe.seed)
+    model = CustomResNet(len(images.classes), recipe.width).to(torch_device)
+    batches = train_batches(images, recipe, torch_device, workers)
+    # Before the folder is made: a schedule that cannot be must leave nothing behind.
+    rates, momenta = trace(
+        lambda optimizer: one_cycle(optimizer, recipe, len(batches)), recipe.epochs * len(batches)
+    )
+    run = Run.start(out, recipe, overwrite)
+    print("\n".join(_introduction(recipe, images, model, len(batches), torch_device, precision)))
+    subject = f"CustomResNet of width {recipe.width} on {images.name}, seed {recipe.seed}"
+    schedule = plot_schedule(rates, momenta, len(batches))
+    sign(schedule, subject).savefig(run.folder / "schedule.png")
+
+    result = fit(
+        model,
+        batches,
+        eval_batches(images, torch_device),
+        recipe,
+        images.classes,
+        on_epoch=run.add_epoch,
+    )
+    if result.predictions is not None:
+        run.save_model(model, images)
+        sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")
+        save_pictures(run.folder, images, result.predictions, subject)
+        total = time.perf_counter() - start
+        run.save_summary(
+            summarise(recipe, images, model, result, describe(torch_device), precision.name, total)
+        )
+    return run, result
+
+
+def save_pictures(folder: Path, images: Images, predictions: Predictions, subject: str) -> None:
+    """Class-wise accuracy, confusion matrix and misclassified images as PNG."""
+    pictures = {
+        "class_accuracy.png": plot_class_accuracy(predictions),
+        "confusion.png": plot_confusion(predictions),
+        "misclassified.png": plot_misclassified(images.test_images, predictions),
+    }
+    for name, figure in pictures.items():
+        sign(figure, subject).savefig(folder / name)
+
+
+def _introduction(recipe, images, model, steps, device: torch.device, precision) -> list[str]:
+    parameters = sum(p.numel() for p in model.parameters())
+    final_lr = recipe.lr_min if recipe.final_lr is None else recipe.final_lr
+    return [
+        f"device     {describe(device)}, precision {precision.name}",
+        f"data       {images.name}: {len(images.train_images):,} training and "
+        f"{len(images.test_images):,} test images, {len(images.classes)} classes",
+        f"network    CustomResNet, width {recipe.width}: {parameters:,} parameters",
+        f"training   {recipe.epochs} epochs of {steps} batches of {recipe.batch_size}, "
+        f"{recipe.optimizer}, {recipe.augment} augmentation, seed {recipe.seed}",
+        f"LR         {recipe.lr_min:g} up to {recipe.lr_max:g} at the end of epoch "
+        f"{recipe.peak_epoch}, down to {final_lr:g}",
+    ]

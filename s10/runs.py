@@ -1,0 +1,219 @@
+"""A run is a folder: recipe, metrics, weights, summary and pictures."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from s10.custom_resnet import CustomResNet
+from s10.errors import InputError
+from s10.recipe import Recipe
+
+COLUMNS = (
+    "epoch",
+    "lr",
+    "momentum",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+# What a run writes: only these are removed when it is overwritten.
+FILES = ("recipe.json", "metrics.csv", "model.safetensors", "summary.json")
+PICTURES = (
+    "schedule.png",
+    "curves.png",
+    "class_accuracy.png",
+    "confusion.png",
+    "misclassified.png",
+)
+PACKAGES = ("torch", "torchvision", "albumentations", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run."""
+
+    folder: Path
+
+    @classmethod
+    def start(cls, folder: str | Path, recipe: Recipe, overwrite: bool = False) -> "Run":
+        """Make the folder and write recipe.json and the head of metrics.csv.
+
+        Raises:
+            InputError: the folder holds a run already (and `overwrite` is
+                false), or cannot be written.
+        """
+        folder = Path(folder).expanduser()
+        present = [folder / name for name in FILES + PICTURES if (folder / name).exists()]
+        if present and not overwrite:
+            raise InputError(
+                f"{folder} already holds a run; name another folder with --out, "
+                "or replace that run with --overwrite"
+            )
+        run = cls(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Written first: where that fails, the old run is still whole.
+            write_atomically(folder / "recipe.json", recipe.to_json())
+            for path in present:
+                if path.name != "recipe.json":
+                    path.unlink()
+            write_atomically(folder / "metrics.csv", ",".join(COLUMNS) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"cannot write the run to {folder}: {error.strerror}; "
+                "name another folder with --out"
+            ) from None
+        return run
+
+    def add_epoch(self, row: dict) -> None:
+        """Append one row of the history to metrics.csv, at once and to the disk."""
+        with open(self.folder / "metrics.csv", "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def save_model(self, model: nn.Module, images) -> None:
+        """Write model.safetensors, with the classes and the pixel statistics beside the weights."""
+        notes = {
+            "classes": json.dumps(list(images.classes)),
+            "mean": json.dumps(list(images.mean)),
+            "std": json.dumps(list(images.std)),
+        }
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        temporary = self.folder / ".model.safetensors.part"
+        save_file(weights, temporary, metadata=notes)
+        os.replace(temporary, self.folder / "model.safetensors")
+
+    def save_summary(self, summary: dict) -> None:
+        """Write summary.json."""
+        write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run."""
+        return Recipe.from_file(self.folder / "recipe.json")
+
+    def load_model(self) -> tuple[CustomResNet, dict]:
+        """The trained network and its notes: classes, mean, std.
+
+        Raises:
+            InputError: no weights here, or a damaged or foreign file.
+        """
+        path = self.folder / "model.safetensors"
+        if not path.is_file():
+            raise InputError(f"{self.folder} holds no trained network (no model.safetensors)")
+        try:
+            with safe_open(path, "pt") as file:
+                notes = {
+                    name: json.loads(file.metadata()[name]) for name in ("classes", "mean", "std")
+                }
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            model = CustomResNet(len(notes["classes"]), self.recipe().width)
+            model.load_state_dict(weights)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} is damaged or is no network of s10: {reason}") from None
+        return model, notes
+
+
+def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
+    """A folder for a run that the user gave no name: what it trains on what, and when."""
+    data = recipe.data.rstrip("/").split("/")[-1].replace("folder:", "")
+    name = f"{data}-width{recipe.width}-seed{recipe.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path(root) / name
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, nothing between."""
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def summarise(
+    recipe: Recipe, images, model, fit, device: str, precision: str, total_seconds: float
+) -> dict:
+    """What summary.json holds; accuracies are fractions, those of the last epoch."""
+    last = fit.history.iloc[-1]
+    classes = fit.predictions.class_accuracy()
+    return {
+        "test_accuracy": float(last.test_accuracy),
+        "train_accuracy": float(last.train_accuracy),
+        "test_loss": float(last.test_loss),
+        "train_loss": float(last.train_loss),
+        "class_accuracy": {
+            row["class"]: None if np.isnan(row.accuracy) else row.accuracy
+            for _, row in classes.iterrows()
+        },
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs": len(fit.history),
+        "interrupted": fit.interrupted,
+        "batch_size": recipe.batch_size,
+        "lr_max": recipe.lr_max,
+        "lr_min": recipe.lr_min,
+        "train_seconds": round(fit.seconds, 2),
+        "total_seconds": round(total_seconds, 2),
+        "dataset": images.describe(),
+        "device": device,
+        "precision": precision,
+        "seed": recipe.seed,
+        "recipe": asdict(recipe),
+        "versions": versions(),
+        "commit": commit(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of s10, Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("s10", *PACKAGES):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    found["torch"] = torch.__version__  # With its build, such as +cu126.
+    return found
+
+
+def commit() -> str:
+    """The git commit of the code that runs, "-dirty" added where it was changed, or "unknown".
+
+    In a checkout git knows it, after `pip install git+…` pip does.
+    """
+    here = Path(__file__).resolve().parent
+    try:
+        head = _git(here, "rev-parse", "HEAD")
+        # A checkout around site-packages is not ours: this very file must be in it.
+        if head and _git(here, "ls-files", Path(__file__).name):
+            return head + ("-dirty" if _git(here, "status", "--porcelain", "--", str(here)) else "")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    try:
+        origin = importlib.metadata.distribution("s10").read_text("direct_url.json")
+        return json.loads(origin or "{}")["vcs_info"]["commit_id"]
+    except (importlib.metadata.PackageNotFoundError, KeyError, ValueError):
+        return "unknown"
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
