@@ -74,6 +74,7 @@ def download(
 
 def _fetch(address, part, size, md5, stall_seconds, slowest, attempts, bar) -> None:
     """Complete `part` from one address, taking it up again when it breaks off."""
+    began_elsewhere = part.exists()
     for attempt in range(attempts):
         before = part.stat().st_size if part.exists() else 0
         try:
@@ -88,8 +89,13 @@ def _fetch(address, part, size, md5, stall_seconds, slowest, attempts, bar) -> N
             went_on = part.exists() and part.stat().st_size > before
             if stalled or not went_on or attempt == attempts - 1:
                 raise
-    if _md5(part) != md5:
+    if _md5(part) == md5:
+        return
+    if not began_elsewhere:
         raise _Wrong("sent another file (its md5 differs)")
+    # The wrong bytes may be those of another address: this one from its start.
+    part.unlink()
+    _fetch(address, part, size, md5, stall_seconds, slowest, attempts, bar)
 
 
 def _fetch_rest(address, part, size, stall_seconds, slowest, bar) -> None:
@@ -105,8 +111,11 @@ def _fetch_rest(address, part, size, stall_seconds, slowest, bar) -> None:
         # A server that knows no ranges sends everything again, with status 200.
         resumes = have and reply.status == 206
         if resumes and not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise _Wrong("resumed at another place than asked")
+            raise ValueError("resumed at another place than asked")
         have = have if resumes else 0
+        length = reply.headers.get("Content-Length")
+        if length is not None and have + int(length) != size:
+            raise ValueError(f"has another file, of {have + int(length):,} bytes")
         with open(part, "ab" if resumes else "wb") as target:
             window_start, window_bytes = time.monotonic(), 0
             while chunk := reply.read1(CHUNK_BYTES):
