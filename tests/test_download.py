@@ -22,7 +22,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 class Handler(http.server.BaseHTTPRequestHandler):
     """The path says how the server behaves."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.server.requests.append((self.path, self.headers.get("Range")))
         behaviour = self.path.strip("/")
         if behaviour == "missing":
