@@ -72,15 +72,17 @@ class BatchAugment:
     def __call__(self, index: Tensor, draws: Draws) -> Tensor:
         """The images `index` (int64 (B,)) as `draws` says: float32 (B, 3, 32, 32), normalised."""
         images = self.windows[index, draws.top, draws.left]
-        images = torch.where(draws.flip[:, None, None, None], images.flip(3), images)
+        # Eight bytes at a time (int64): the CPU chooses between the two in a tenth of the time.
+        mirrored, images = images.flip(3).view(torch.int64), images.view(torch.int64)
+        images = torch.where(draws.flip[:, None, None, None], mirrored, images).view(torch.uint8)
         images = images.float().sub_(self.mean).div_(self.std)
-        square = self.square(draws.cut_top)[:, :, None] & self.square(draws.cut_left)[:, None, :]
-        return images.masked_fill_(square[:, None], 0)  # 0 is the mean colour.
+        square = self.within(draws.cut_top)[:, :, None] * self.within(draws.cut_left)[:, None, :]
+        return images.mul_(1 - square[:, None])  # 0 is the mean colour.
 
-    def square(self, start: Tensor) -> Tensor:
-        """Which of the 32 rows (or columns) the square covers: bool (B, 32)."""
+    def within(self, start: Tensor) -> Tensor:
+        """1.0 for the rows (or columns) that the square covers, else 0.0: float32 (B, 32)."""
         position = torch.arange(SIZE, device=start.device) - start[:, None]
-        return (position >= 0) & (position < self.cutout)
+        return ((position >= 0) & (position < self.cutout)).float()
 
 
 def pad(images: np.ndarray, width: int, mode: str, mean) -> np.ndarray:
