@@ -19,7 +19,7 @@ from s10.plots import (
 from s10.plots.style import sign
 from s10.predictions import Predictions
 from s10.recipe import Recipe
-from s10.runs import Run, summarise
+from s10.runs import Run, commit, summarise
 from s10.schedules import one_cycle, trace
 from s10.training import Fit, fit, seed_everything
 
@@ -45,6 +45,7 @@ def train_run(
             far in metrics.csv are kept.
     """
     start = time.perf_counter()
+    code = commit()  # Now: while a long run goes on, the checkout may change.
     torch_device = pick_device(device)
     precision = pick_precision(recipe.precision, torch_device)
     if torch_device.type == "cpu":
@@ -75,10 +76,17 @@ def train_run(
         run.save_model(model, images)
         sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")
         save_pictures(run.folder, images, result.predictions, subject)
-        total = time.perf_counter() - start
-        run.save_summary(
-            summarise(recipe, images, model, result, describe(torch_device), precision.name, total)
+        summary = summarise(
+            recipe,
+            images,
+            model,
+            result,
+            device=describe(torch_device),
+            precision=precision.name,
+            seconds=time.perf_counter() - start,
+            code=code,
         )
+        run.save_summary(summary)
     return run, result
 
 

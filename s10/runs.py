@@ -147,9 +147,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def summarise(
-    recipe: Recipe, images, model, fit, device: str, precision: str, total_seconds: float
+    recipe: Recipe, images, model, fit, *, device: str, precision: str, seconds: float, code: str
 ) -> dict:
-    """What summary.json holds; accuracies are fractions, those of the last epoch."""
+    """What summary.json holds; accuracies are fractions, those of the last epoch.
+
+    `seconds` is the time of everything, `code` the commit that was running.
+    """
     last = fit.history.iloc[-1]
     classes = fit.predictions.class_accuracy()
     return {
@@ -168,14 +171,14 @@ def summarise(
         "lr_max": recipe.lr_max,
         "lr_min": recipe.lr_min,
         "train_seconds": round(fit.seconds, 2),
-        "total_seconds": round(total_seconds, 2),
+        "total_seconds": round(seconds, 2),
         "dataset": images.describe(),
         "device": device,
         "precision": precision,
         "seed": recipe.seed,
         "recipe": asdict(recipe),
         "versions": versions(),
-        "commit": commit(),
+        "commit": code,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -153,13 +153,17 @@ def fit(
     recipe: Recipe,
     classes: tuple[str, ...],
     *,
+    optimizer: Optimizer | None = None,
+    scheduler: LRScheduler | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ) -> Fit:
     """Train the model as the recipe says, with a line for each epoch.
 
-    `on_epoch` gets each row of the history when its epoch ends. Stopping it
-    (Ctrl-C, or the stop button of a notebook) keeps the model as it is and
-    gives back the epochs so far.
+    Any network that takes (B, 3, 32, 32) and gives logits (B, C) will do. An
+    optimizer, or an optimizer and its scheduler (stepped after each batch),
+    take the place of those of the recipe. `on_epoch` gets each row of the
+    history when its epoch ends. Stopping it (Ctrl-C, or the stop button of a
+    notebook) keeps the model as it is and gives back the epochs so far.
 
     Raises:
         TrainingDiverged: the loss is not finite.
@@ -167,8 +171,8 @@ def fit(
     device = next(model.parameters()).device
     precision = pick_precision(recipe.precision, device)
     model.to(memory_format=torch.channels_last)  # What convolutions are fastest in.
-    optimizer = make_optimizer(model, recipe)
-    scheduler = one_cycle(optimizer, recipe, len(train_batches))
+    optimizer = optimizer or make_optimizer(model, recipe)
+    scheduler = scheduler or one_cycle(optimizer, recipe, len(train_batches))
     scaler = precision.scaler()
     result = Fit(pd.DataFrame(), None, 0.0)
     rows, start = [], time.perf_counter()

@@ -50,7 +50,8 @@ def test_the_constants_are_the_pixels_mean_and_deviation(cifar10):
 def test_the_often_seen_deviation_is_another_thing(cifar10):
     """(0.2023, 0.1994, 0.2010) is the mean of the deviations of the single images."""
     sample = cifar10.train_images / np.float32(255)
-    of_images = sample.std(axis=(1, 2)).mean(axis=0)
+    # The unbiased deviation, which is torch.std's default.
+    of_images = sample.std(axis=(1, 2), ddof=1).mean(axis=0)
     assert of_images == pytest.approx([0.2023, 0.1994, 0.2010], abs=1e-4)
 
 

@@ -20,6 +20,7 @@ from s10 import (
     make_optimizer,
     seed_everything,
     train_epoch,
+    triangular,
 )
 from s10.batches import eval_batches, train_batches
 from s10.device import Precision, pick_precision
@@ -204,6 +205,20 @@ def test_label_smoothing_reaches_the_loss(few, tiny):
         ).item()
         assert losses[-1] == pytest.approx(expected, rel=1e-4)
     assert losses[0] != losses[1]
+
+
+def test_another_network_and_another_schedule(few, tiny):
+    """What the README shows under "add your own"."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    scheduler = triangular(optimizer, lr_min=0.001, lr_max=0.01, half_cycle=6)
+    result = fit(
+        model, train_batches(few, tiny), eval_batches(few), tiny, few.classes,
+        optimizer=optimizer, scheduler=scheduler,
+    )  # fmt: skip
+    # 12 steps, 0 to 11: the peak is at step 6, so step 3 is halfway up and step 11 nearly down.
+    expected = [0.001 + 0.009 * part for part in (3 / 6, 5 / 6, 1 / 6)]
+    assert result.history["lr"].tolist() == pytest.approx(expected)
 
 
 def test_sgd_trains_too(few, tiny):

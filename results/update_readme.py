@@ -1,0 +1,116 @@
+"""Write the measured numbers of results/ into README.md.
+
+    python results/update_readme.py [--check]
+
+Between `<!-- results: NAME -->` and `<!-- end -->` in the README stands what the
+function of that name gives here, so no number there is typed by hand. With
+--check nothing is written, and the exit status is 1 if the README differs.
+"""
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent
+README = RESULTS.parent / "README.md"
+
+
+def load(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def runs(name: str) -> list[dict]:
+    """The summaries of all seeds of one experiment, in the order of the seeds."""
+    found = [load(path) for path in RESULTS.glob(f"{name}/seed*/summary.json")]
+    return sorted(found, key=lambda summary: summary["seed"])
+
+
+def training() -> str:
+    """The table of trained networks: one row for each experiment."""
+    rows = [
+        "| data | width | parameters | test accuracy after epoch 24 | seeds | training | on |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in ("cifar10-width16", "shapes-width16"):
+        summaries = runs(name)
+        first = summaries[0]
+        accuracies = [100 * summary["test_accuracy"] for summary in summaries]
+        minutes = max(summary["train_seconds"] for summary in summaries) / 60
+        each = ", ".join(f"{accuracy:.2f}" for accuracy in accuracies)
+        spread = ""
+        if len(accuracies) > 1:
+            spread = (
+                f"**{statistics.mean(accuracies):.2f} %** ± {statistics.stdev(accuracies):.2f}: "
+            )
+        rows.append(
+            f"| {first['dataset']['name']} | {first['recipe']['width']} | {first['parameters']:,} "
+            f"| {spread}{each} | {', '.join(str(s['seed']) for s in summaries)} "
+            f"| {minutes:.1f} min | {first['device']}, {first['precision']} |"
+        )
+    return "\n".join(rows)
+
+
+def lr_range() -> str:
+    """What the range test found on CIFAR-10, in a sentence."""
+    found = load(RESULTS / "lr-range-cifar10-width16" / "lr_range.json")
+    steepest = [choice["steepest"] for choice in found["choices"]]
+    return (
+        f"On CIFAR-10 at width 16, over {len(steepest)} seeds, our rule gives LRMAX "
+        f"{found['lr_max']:.2g} and LRMIN {found['lr_min']:.1g}, and LRMAX moves by a factor of "
+        f"{found['spread']:.1f} from seed to seed; the steepest slope of the very same curves "
+        f"moves by a factor of {found['steepest_spread']:.1f}, from {min(steepest):.1g} to "
+        f"{max(steepest):.1g}."
+    )
+
+
+def throughput() -> str:
+    """Images per second and ratios, as `make bench` measured them."""
+    found = load(RESULTS / "throughput.json")
+    rates, ratios = found["augmentation"]["images_per_second"], found["augmentation"]["ratios"]
+    rows = ["| on " + found["device"] + " | images per second | ratio |", "| --- | --- | --- |"]
+    rows.append(f"| augmentation, batched | {rates['batched']:,} | |")
+    for name, ratio in ratios.items():
+        words = name.replace("_", " ", 1).replace("_", " ").replace("albumentations ", "")
+        words = "in one process" if words == "albumentations" else f"with {words}"
+        rows.append(
+            f"| augmentation, albumentations {words} | {rates[name]:,} "
+            f"| batched is {ratio} times as fast |"
+        )
+    for row in found["training"]:
+        rows.append(
+            f"| training, width {row['width']}, {row['precision']} "
+            f"| {row['loop_images_per_second']:,} | {row['ratio']} of a bare loop |"
+        )
+    return "\n".join(rows)
+
+
+BLOCKS = {"training": training, "lr_range": lr_range, "throughput": throughput}
+
+
+def updated(text: str) -> str:
+    """The README's text with every block made anew."""
+    for name, make in BLOCKS.items():
+        pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
+        text, count = re.subn(
+            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text, flags=re.S
+        )
+        if count != 1:
+            raise SystemExit(f"README.md must have the block {name!r} once, not {count} times")
+    return text
+
+
+def main() -> int:
+    before = README.read_text()
+    after = updated(before)
+    if "--check" in sys.argv[1:]:
+        if before != after:
+            print("README.md differs from results/; run `make readme`")
+        return int(before != after)
+    README.write_text(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
