@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint format bench readme clean
 
 $(READY): requirements.txt pyproject.toml
+	@echo "setting up $(VENV): the first time takes a few minutes, most of them for PyTorch"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $(READY)

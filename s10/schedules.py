@@ -127,8 +127,8 @@ def trace(
 
 
 def momentum_of(group: dict) -> float:
-    """The momentum of an optimizer's parameter group: β1 of Adam, or SGD's momentum."""
-    return group["betas"][0] if "betas" in group else group["momentum"]
+    """The momentum of an optimizer's parameter group: β1 of Adam, or SGD's; 0 if it has none."""
+    return group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
 
 
 def _fraction(peak_step: int, total_steps: int) -> float:

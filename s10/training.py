@@ -159,7 +159,8 @@ def fit(
 ) -> Fit:
     """Train the model as the recipe says, with a line for each epoch.
 
-    Any network that takes (B, 3, 32, 32) and gives logits (B, C) will do. An
+    Any network that takes (B, 3, 32, 32) and gives logits (B, C) will do, and any
+    batches with a length, such as a DataLoader on the model's device. An
     optimizer, or an optimizer and its scheduler (stepped after each batch),
     take the place of those of the recipe. `on_epoch` gets each row of the
     history when its epoch ends. Stopping it (Ctrl-C, or the stop button of a
@@ -179,7 +180,8 @@ def fit(
     try:
         for epoch in range(1, recipe.epochs + 1):
             epoch_start = time.perf_counter()
-            train_batches.set_epoch(epoch)
+            if hasattr(train_batches, "set_epoch"):  # A plain DataLoader has none.
+                train_batches.set_epoch(epoch)
             train = train_epoch(
                 model, train_batches, optimizer, scheduler,
                 precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from s10 import (
     CustomResNet,
@@ -219,6 +220,19 @@ def test_another_network_and_another_schedule(few, tiny):
     # 12 steps, 0 to 11: the peak is at step 6, so step 3 is halfway up and step 11 nearly down.
     expected = [0.001 + 0.009 * part for part in (3 / 6, 5 / 6, 1 / 6)]
     assert result.history["lr"].tolist() == pytest.approx(expected)
+
+
+def test_a_plain_dataloader_and_an_optimizer_without_momentum(few, tiny):
+    images, labels = eval_batches(few)[0]
+    loader = DataLoader(TensorDataset(images, labels), batch_size=50)
+    model = CustomResNet(10, 4)
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    result = fit(
+        model, loader, eval_batches(few), tiny, few.classes,
+        optimizer=optimizer, scheduler=scheduler,
+    )  # fmt: skip
+    assert result.history["momentum"].tolist() == [0, 0, 0]
 
 
 def test_sgd_trains_too(few, tiny):
