@@ -50,6 +50,7 @@ def train_run(
     precision = pick_precision(recipe.precision, torch_device)
     if torch_device.type == "cpu":
         keep_freed_memory()
+    Run.check_free(out, overwrite)
     images = load_images(recipe.data, data_dir, data_url)
     seed_everything(recipe.seed)
     model = CustomResNet(len(images.classes), recipe.width).to(torch_device)

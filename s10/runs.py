@@ -56,13 +56,9 @@ class Run:
             InputError: the folder holds a run already (and `overwrite` is
                 false), or cannot be written.
         """
+        cls.check_free(folder, overwrite)
         folder = Path(folder).expanduser()
         present = [folder / name for name in FILES + PICTURES if (folder / name).exists()]
-        if present and not overwrite:
-            raise InputError(
-                f"{folder} already holds a run; name another folder with --out, "
-                "or replace that run with --overwrite"
-            )
         run = cls(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +74,27 @@ class Run:
                 "name another folder with --out"
             ) from None
         return run
+
+    @staticmethod
+    def check_free(folder: str | Path, overwrite: bool = False) -> None:
+        """Raise the InputError that `start` would, as far as can be seen without writing.
+
+        For use before the data are loaded, which may mean a download.
+        """
+        folder = Path(folder).expanduser()
+        if not overwrite and any((folder / name).exists() for name in FILES + PICTURES):
+            raise InputError(
+                f"{folder} already holds a run; name another folder with --out, "
+                "or replace that run with --overwrite"
+            )
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"cannot write the run to {folder}: {there} is not a directory")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(
+                f"cannot write the run to {folder}: no permission in {there}; "
+                "name another folder with --out"
+            )
 
     def add_epoch(self, row: dict) -> None:
         """Append one row of the history to metrics.csv, at once and to the disk."""

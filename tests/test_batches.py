@@ -117,3 +117,11 @@ def test_test_images_come_in_order_and_whole(few):
     batches = eval_batches(few)
     labels = torch.cat([labels for _, labels in batches])
     assert torch.equal(labels, torch.from_numpy(few.test_labels))
+
+
+def test_held_out_images_are_the_last_training_images(few):
+    split = few.hold_out(50)
+    assert (split.train_images == few.train_images[:150]).all()
+    assert (split.test_images == few.train_images[150:]).all()
+    assert (split.test_labels == few.train_labels[150:]).all()
+    assert split.mean == few.mean

@@ -61,6 +61,7 @@ def test_the_schedule_has_its_peak_marked():
     assert top.lines[0].get_xdata().tolist() == [0.5, 1, 1.5, 2, 2.5, 3]
     assert top.lines[1].get_xdata().tolist() == [1.5]
     assert bottom.lines[0].get_ydata().tolist() == momenta
+    assert top.get_title(loc="left") == "LR: from 1 up to 3, at the end 0.5"
     assert len(s10.plot_schedule(rates, None, 2).axes) == 1
 
 

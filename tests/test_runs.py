@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
@@ -124,8 +125,24 @@ def test_overwriting_leaves_other_files_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot write the run to .*: .*--out"):
+    with pytest.raises(InputError, match=r"cannot write the run to .*file is not a directory"):
         Run.start(tmp_path / "file" / "run", Recipe())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_explained(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(InputError, match=r"no permission in .*--out"):
+        Run.start(tmp_path / "run", Recipe())
+
+
+def test_a_taken_folder_is_refused_before_the_data_are_loaded(tmp_path, monkeypatch):
+    import s10.pipeline
+
+    Run.start(tmp_path, Recipe())
+    monkeypatch.setattr(s10.pipeline, "load_images", lambda *_: pytest.fail("loaded the data"))
+    with pytest.raises(InputError, match="already holds a run"):
+        s10.pipeline.train_run(Recipe(), tmp_path, device="cpu")
 
 
 def test_an_atomic_write_leaves_the_old_text_when_it_fails(tmp_path, monkeypatch):

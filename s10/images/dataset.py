@@ -1,7 +1,7 @@
 """What every image source gives back."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,15 +36,25 @@ class Images:
 
     def subset(self, train: int | None = None, test: int | None = None) -> "Images":
         """The first `train` training and `test` test images, all else the same."""
-        return Images(
-            self.name,
-            self.classes,
-            self.train_images[:train],
-            self.train_labels[:train],
-            self.test_images[:test],
-            self.test_labels[:test],
-            self.mean,
-            self.std,
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[:test],
+            test_labels=self.test_labels[:test],
+        )
+
+    def hold_out(self, count: int) -> "Images":
+        """The last `count` training images take the place of the test images.
+
+        For choosing a setting: the test images must not be used for that.
+        """
+        return replace(
+            self,
+            train_images=self.train_images[:-count],
+            train_labels=self.train_labels[:-count],
+            test_images=self.train_images[-count:],
+            test_labels=self.train_labels[-count:],
         )
 
     def fingerprint(self) -> str:

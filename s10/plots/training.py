@@ -32,7 +32,8 @@ def plot_schedule(
     top.set_ylabel("LR")
     top.set_ylim(0, rates.max() * 1.1)
     top.set_title(
-        title or f"One cycle: up to {rates[peak]:.4g}, down to {rates[-1]:.2g}", loc="left"
+        title or f"LR: from {rates[0]:.2g} up to {rates[peak]:.4g}, at the end {rates[-1]:.2g}",
+        loc="left",
     )
     if momenta is not None:
         axes[1, 0].plot(epochs, momenta, color=TEST)
