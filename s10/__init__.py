@@ -29,6 +29,7 @@ _HOME = {
     "find_recipe": "recipe",
     "fit": "training",
     "load_images": "images",
+    "lr_range_run": "pipeline",
     "make_optimizer": "training",
     "network_summary": "summary",
     "one_cycle": "schedules",

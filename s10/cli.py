@@ -66,79 +66,33 @@ def train(options) -> int:
 
 def lr_range(options) -> int:
     """`s10 lr-range`."""
-    import json
-
-    import torch
-
-    from s10.batches import train_batches
-    from s10.custom_resnet import CustomResNet
-    from s10.device import keep_freed_memory, pick_device
-    from s10.images import load_images
-    from s10.lr_range import range_test_per_batch, range_test_per_epoch
-    from s10.plots.lr_range import plot_lr_range
-    from s10.runs import commit, new_folder, versions, write_atomically
-    from s10.training import make_optimizer
+    from s10.pipeline import lr_range_run
+    from s10.runs import new_folder
 
     recipe = _recipe(options)
-    device = pick_device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    seeds = range(recipe.seed, recipe.seed + options.seeds)
-    folder = Path(options.out or f"{new_folder(recipe)}-lr-range")
-    data = load_images(recipe.data, options.data_dir, options.data_url).subset(options.images)
-    names = ("lr_range.csv", "lr_range.json", "lr_range.png")
-    if any((folder / name).exists() for name in names) and not options.overwrite:
-        raise InputError(
-            f"{folder} already holds a range test; name another folder with --out, "
-            "or replace it with --overwrite"
-        )
-    _writable(folder)
-
-    def make_model():
-        return CustomResNet(len(data.classes), recipe.width).to(device)
-
+    # What is not given keeps the default of the range test itself.
+    given = {"lr_low": options.lr_low, "lr_high": options.lr_high}
     if options.method == "per-batch":
-        model = make_model().to(memory_format=torch.channels_last)
-        result = range_test_per_batch(
-            model,
-            make_optimizer(model, recipe),
-            train_batches(data, recipe, device, options.workers),
-            lr_low=options.lr_low or 1e-6,
-            lr_high=options.lr_high or 1.0,
-            iterations=options.iterations,
-            seeds=seeds,
-            precision=recipe.precision,
-            on_seed=lambda seed: print(f"seed {seed}: {options.iterations} batches", flush=True),
-        )
+        given["iterations"] = options.iterations
     else:
-        result = range_test_per_epoch(
-            make_model,
-            lambda seeded: train_batches(data, seeded, device, options.workers),
+        given["epochs"] = options.range_epochs
+    folder = Path(options.out or f"{new_folder(recipe)}-lr-range")
+    result = _within_memory(
+        recipe,
+        lambda: lr_range_run(
             recipe,
-            lr_low=options.lr_low or 1e-4,
-            lr_high=options.lr_high or 1.0,
-            epochs=options.range_epochs,
-            seeds=seeds,
-            on_epoch=lambda seed, rate, accuracy: print(
-                f"seed {seed}  LR {rate:.6f}  training accuracy {accuracy:.2%}", flush=True
-            ),
-        )
-    title = f"LR range test, width {recipe.width} on {data.name}: LRMAX {result.lr_max:.2g}"
-    plot_lr_range(result, title).savefig(folder / "lr_range.png")
-    result.curves.to_csv(folder / "lr_range.csv", index=False)
-    summary = {
-        "method": result.method,
-        "lr_min": result.lr_min,
-        "lr_max": result.lr_max,
-        "spread": result.spread(),
-        "steepest_spread": result.spread("steepest"),
-        "choices": result.choices.to_dict("records"),
-        "width": recipe.width,
-        "dataset": data.describe(),
-        "versions": versions(),
-        "commit": commit(),
-    }
-    write_atomically(folder / "lr_range.json", json.dumps(summary, indent=2) + "\n")
+            folder,
+            method=options.method,
+            seeds=range(recipe.seed, recipe.seed + options.seeds),
+            train_images=options.images,
+            device=options.device,
+            data_dir=options.data_dir,
+            data_url=options.data_url,
+            workers=options.workers,
+            overwrite=options.overwrite,
+            **{name: value for name, value in given.items() if value is not None},
+        ),
+    )
     print(result.in_words())
     print(f"the curve: {folder / 'lr_range.png'}")
     return 0
@@ -152,7 +106,7 @@ def evaluate(options) -> int:
     from s10.device import pick_device, pick_precision
     from s10.images import load_images
     from s10.pipeline import save_pictures
-    from s10.runs import Run
+    from s10.runs import Run, check_writable
     from s10.training import evaluate as predict
 
     folder = Path(options.run_folder).expanduser()
@@ -161,6 +115,8 @@ def evaluate(options) -> int:
     run = Run(folder)
     recipe = run.recipe()
     device = pick_device(options.device)
+    if options.out:
+        check_writable(Path(options.out))
     model, notes = run.load_model()
     images = load_images(options.data or recipe.data, options.data_dir, options.data_url)
     if list(images.classes) != notes["classes"]:
@@ -186,7 +142,7 @@ def evaluate(options) -> int:
         print(f"  {pair.true} taken for {pair.predicted}: {pair.count} times")
     if options.out:
         out = Path(options.out)
-        _writable(out)
+        out.mkdir(parents=True, exist_ok=True)
         save_pictures(out, images, predictions, f"{run.folder.name} on {images.name}")
         print(f"pictures: {out}")
     return 0
@@ -247,16 +203,6 @@ def _within_memory(recipe: Recipe, work):
         ) from None
 
 
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".s10-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}") from None
-
-
 def _duration(minutes: float) -> str:
     if minutes < 1:
         return f"{60 * minutes:.0f} seconds"
@@ -302,9 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     group.add_argument("--lr-low", type=float, metavar="X", help="smallest LR (1e-6; 1e-4)")
     group.add_argument("--lr-high", type=float, metavar="X", help="largest LR (1)")
-    group.add_argument(
-        "--iterations", type=int, default=100, metavar="N", help="batches, per-batch (100)"
-    )
+    group.add_argument("--iterations", type=int, metavar="N", help="batches, per-batch (100)")
     group.add_argument(
         "--epochs", dest="range_epochs", type=int, default=20, metavar="N",
         help="LRs, per-epoch (20)",

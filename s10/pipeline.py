@@ -1,6 +1,9 @@
-"""The main job, from a recipe to a run's folder with its pictures."""
+"""The whole jobs, from a recipe to a folder with results and pictures."""
 
+import json
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -8,7 +11,9 @@ import torch
 from s10.batches import eval_batches, train_batches
 from s10.custom_resnet import CustomResNet
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
+from s10.errors import InputError
 from s10.images import Images, load_images
+from s10.lr_range import LRRange, range_test_per_batch, range_test_per_epoch
 from s10.plots import (
     plot_class_accuracy,
     plot_confusion,
@@ -16,12 +21,13 @@ from s10.plots import (
     plot_misclassified,
     plot_schedule,
 )
+from s10.plots.lr_range import plot_lr_range
 from s10.plots.style import sign
 from s10.predictions import Predictions
 from s10.recipe import Recipe
-from s10.runs import Run, commit, summarise
+from s10.runs import Run, check_writable, commit, summarise, versions, write_atomically
 from s10.schedules import one_cycle, trace
-from s10.training import Fit, fit, seed_everything
+from s10.training import Fit, fit, make_optimizer, seed_everything
 
 
 def train_run(
@@ -89,6 +95,96 @@ def train_run(
         )
         run.save_summary(summary)
     return run, result
+
+
+LR_RANGE_FILES = ("lr_range.csv", "lr_range.json", "lr_range.png")
+
+
+def lr_range_run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    method: str = "per-batch",
+    seeds: Sequence[int] = (0, 1, 2),
+    train_images: int | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    data_url: str | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+    **options,
+) -> LRRange:
+    """Make an LR range test and write its curve, choice and picture to the folder `out`.
+
+    Args:
+        method: "per-batch" or "per-epoch" (see `s10.lr_range`).
+        train_images: only the first so many training images; None for all.
+        options: what is left for that range test: lr_low, lr_high, iterations
+            or epochs.
+
+    Raises:
+        InputError: bad input; then nothing was changed.
+    """
+    out, code = Path(out).expanduser(), commit()
+    torch_device = pick_device(device)
+    if torch_device.type == "cpu":
+        keep_freed_memory()
+    if not overwrite and any((out / name).exists() for name in LR_RANGE_FILES):
+        raise InputError(
+            f"{out} already holds a range test; name another folder with --out, "
+            "or replace it with --overwrite"
+        )
+    check_writable(out)
+    images = load_images(recipe.data, data_dir, data_url).subset(train_images)
+
+    def make_model() -> CustomResNet:
+        return CustomResNet(len(images.classes), recipe.width).to(torch_device)
+
+    def make_batches(seeded: Recipe):
+        return train_batches(images, seeded, torch_device, workers)
+
+    if method == "per-batch":
+        model = make_model()
+        result = range_test_per_batch(
+            model,
+            make_optimizer(model, recipe),
+            make_batches(recipe),
+            seeds=seeds,
+            precision=recipe.precision,
+            on_seed=lambda seed: print(f"seed {seed} …", flush=True),
+            **options,
+        )
+    else:
+        result = range_test_per_epoch(
+            make_model,
+            make_batches,
+            recipe,
+            seeds=seeds,
+            on_epoch=lambda seed, rate, accuracy: print(
+                f"seed {seed}  LR {rate:.6f}  training accuracy {accuracy:.2%}", flush=True
+            ),
+            **options,
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    subject = f"CustomResNet of width {recipe.width} on {images.name}"
+    sign(plot_lr_range(result), subject).savefig(out / "lr_range.png")
+    result.curves.to_csv(out / "lr_range.csv", index=False)
+    summary = {
+        "method": result.method,
+        "lr_min": result.lr_min,
+        "lr_max": result.lr_max,
+        "spread": result.spread(),
+        "steepest_spread": result.spread("steepest"),
+        "choices": result.choices.to_dict("records"),
+        "recipe": asdict(recipe),
+        "dataset": images.describe(),
+        "device": describe(torch_device),
+        "precision": pick_precision(recipe.precision, torch_device).name,
+        "versions": versions(),
+        "commit": code,
+    }
+    write_atomically(out / "lr_range.json", json.dumps(summary, indent=2) + "\n")
+    return result
 
 
 def save_pictures(folder: Path, images: Images, predictions: Predictions, subject: str) -> None:

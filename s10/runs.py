@@ -70,8 +70,7 @@ class Run:
             write_atomically(folder / "metrics.csv", ",".join(COLUMNS) + "\n")
         except OSError as error:
             raise InputError(
-                f"cannot write the run to {folder}: {error.strerror}; "
-                "name another folder with --out"
+                f"cannot write to {folder}: {error.strerror}; name another folder with --out"
             ) from None
         return run
 
@@ -87,14 +86,7 @@ class Run:
                 f"{folder} already holds a run; name another folder with --out, "
                 "or replace that run with --overwrite"
             )
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not there.is_dir():
-            raise InputError(f"cannot write the run to {folder}: {there} is not a directory")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise InputError(
-                f"cannot write the run to {folder}: no permission in {there}; "
-                "name another folder with --out"
-            )
+        check_writable(folder)
 
     def add_epoch(self, row: dict) -> None:
         """Append one row of the history to metrics.csv, at once and to the disk."""
@@ -151,6 +143,17 @@ def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
     data = recipe.data.rstrip("/").split("/")[-1].replace("folder:", "")
     name = f"{data}-width{recipe.width}-seed{recipe.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     return Path(root) / name
+
+
+def check_writable(folder: Path) -> None:
+    """Raise an InputError if `folder` plainly cannot be made or written; writes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"cannot write to {folder}: {there} is not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"cannot write to {folder}: no permission in {there}; name another folder with --out"
+        )
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -191,6 +191,28 @@ def test_bad_input_gives_one_line_and_leaves_no_files(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--lr-low", "0"], "smallest LR must be a number above 0"),
+        (["--lr-high", "nan"], "largest LR must be a number above 0"),
+        (["--lr-low", "1", "--lr-high", "0.1"], "must be below"),
+        (["--iterations", "0"], "whole number of at least 1"),
+        (["--method", "per-epoch", "--epochs", "1"], "at least 2 LRs"),
+        (["--seeds", "0"], "at least 1"),
+        (["--images", "none"], "whole number"),
+        (["--method", "both"], "per-batch"),
+    ],
+)
+def test_bad_ranges_give_one_line_and_leave_no_files(
+    arguments, part, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    defaults = ["--data", "shapes", "--width", "4", "--device", "cpu", "--out", "range"]
+    fails(["lr-range", *defaults, *arguments], capsys, part)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_cuda_without_a_gpu(capsys, monkeypatch):
     import torch
 

@@ -125,7 +125,7 @@ def test_overwriting_leaves_other_files_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot write the run to .*file is not a directory"):
+    with pytest.raises(InputError, match=r"cannot write to .*file is not a directory"):
         Run.start(tmp_path / "file" / "run", Recipe())
 
 
