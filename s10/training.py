@@ -27,7 +27,10 @@ class TrainingDiverged(S10Error):
 
 
 class EpochResult(NamedTuple):
-    """Mean loss and accuracy (0–1) over an epoch's images; LR and momentum of its last step."""
+    """Mean loss and accuracy (0–1) over an epoch's images; LR and momentum of its last step.
+
+    The loss is the plain cross-entropy, also when training smooths the labels.
+    """
 
     loss: float
     accuracy: float
@@ -112,7 +115,7 @@ def train_epoch(
         scaler.step(optimizer)
         scaler.update()
         group = optimizer.param_groups[0]
-        meter.add(loss, logits, labels, group["lr"])
+        meter.add(logits, labels, group["lr"])
         momentum = momentum_of(group)
         if scheduler is not None:
             scheduler.step()
@@ -218,14 +221,15 @@ class Meter:
         self.losses, self.rates, self.images = [], [], 0
         self.loss_sum, self.hits = 0, 0
 
-    def add(self, loss, logits, labels, lr: float) -> None:
-        """Take in one batch: its mean loss, its logits (B, C), its labels (B,), its LR."""
-        loss = loss.detach()
+    def add(self, logits, labels, lr: float) -> None:
+        """Take in one batch: its logits (B, C), its labels (B,), its LR."""
+        logits = logits.detach().float()
+        loss = F.cross_entropy(logits, labels)  # Without smoothing: comparable with the test's.
         self.losses.append(loss)
         self.rates.append(lr)
         self.images += len(labels)
         self.loss_sum = self.loss_sum + loss.double() * len(labels)
-        self.hits = self.hits + (logits.detach().argmax(1) == labels).sum()
+        self.hits = self.hits + (logits.argmax(1) == labels).sum()
         if loss.device.type == "cpu":
             self.check_finite(since=len(self.losses) - 1)
 
