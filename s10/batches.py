@@ -17,6 +17,12 @@ from s10.recipe import Recipe
 TEST_BATCH_SIZE = 1000
 
 
+def set_epoch(batches, epoch: int) -> None:
+    """Tell batches which epoch comes; a plain DataLoader shuffles by itself."""
+    if hasattr(batches, "set_epoch"):
+        batches.set_epoch(epoch)
+
+
 def train_batches(data: Images, recipe: Recipe, device="cpu", workers: int = 0):
     """The training batches that the recipe asks for.
 

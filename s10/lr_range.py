@@ -27,6 +27,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import nn
 from torch.optim import Optimizer
 
+from s10.batches import set_epoch
 from s10.device import pick_precision
 from s10.errors import InputError, positive_float, positive_int
 from s10.recipe import Recipe
@@ -99,10 +100,14 @@ def range_test_per_batch(
 
     For each seed a copy of the model is initialised anew and trained with a
     copy of the optimizer over other batches. The model, the optimizer and the
-    random state are afterwards what they were.
+    random state are afterwards what they were; the batches stand at epoch 1.
 
     Args:
-        batches: from `s10.batches.train_batches`, on the model's device.
+        optimizer: with the momentum that LRMAX will meet at the peak of the
+            cycle, `make_optimizer(model, recipe, momentum=recipe.momentum_min)`.
+            A larger one lags behind the growing LR and reads too large a LRMAX.
+        batches: from `s10.batches.train_batches`, on the model's device, or a
+            DataLoader.
         lr_low, lr_high: the range. iterations: batches from one to the other.
         on_seed: is called with each seed before its run.
 
@@ -114,7 +119,7 @@ def range_test_per_batch(
     if iterations < 10:
         raise InputError(f"iterations must be at least 10, not {iterations}")
     curves, choices = [], []
-    with _random_state_kept():
+    with _random_state_kept(), _epoch_1_afterwards(batches):
         for number, seed in enumerate(seeds):
             if on_seed is not None:
                 on_seed(seed)
@@ -147,9 +152,9 @@ def range_test_per_epoch(
 ) -> LRRange:
     """Training accuracy against LR: a fresh network for each LR, one epoch each.
 
-    The classic kind: `epochs` LRs, evenly spaced
-    from `lr_low` to `lr_high`, the model reset for each. The random state is
-    afterwards what it was.
+    The classic kind: `epochs` LRs, evenly spaced from `lr_low` to `lr_high`,
+    the model reset for each, with the momentum of the cycle's peak. The random
+    state is afterwards what it was.
 
     Args:
         make_model: gives a new network on its device.
@@ -265,12 +270,12 @@ def _lr_finder(model, optimizer, batches, lr_low, lr_high, iterations, precision
 
 
 def _one_epoch(model, batches, recipe: Recipe, rate: float) -> float:
-    """Training accuracy of one epoch at one LR; chance level when it diverges."""
-    optimizer = make_optimizer(model, recipe)
+    """Training accuracy of one epoch at one LR; 0 when it diverges."""
+    optimizer = make_optimizer(model, recipe, momentum=recipe.momentum_min)
     for group in optimizer.param_groups:
         group["lr"] = rate
     device = next(model.parameters()).device
-    batches.set_epoch(1)
+    set_epoch(batches, 1)
     try:
         return train_epoch(
             model, batches, optimizer, precision=pick_precision(recipe.precision, device),
@@ -296,9 +301,18 @@ def _forget_history(optimizer: Optimizer) -> None:
 def _endless(batches, first_epoch: int):
     epoch = first_epoch
     while True:
-        batches.set_epoch(epoch)
+        set_epoch(batches, epoch)
         yield from batches
         epoch += 1
+
+
+@contextlib.contextmanager
+def _epoch_1_afterwards(batches):
+    """What is trained after the range test gets the batches that it would have got without."""
+    try:
+        yield
+    finally:
+        set_epoch(batches, 1)
 
 
 @contextlib.contextmanager

@@ -147,7 +147,8 @@ def lr_range_run(
         model = make_model()
         result = range_test_per_batch(
             model,
-            make_optimizer(model, recipe),
+            # With the momentum that stands beside LRMAX at the peak of the cycle.
+            make_optimizer(model, recipe, momentum=recipe.momentum_min),
             make_batches(recipe),
             seeds=seeds,
             precision=recipe.precision,

@@ -98,13 +98,15 @@ class Run:
     def save_model(self, model: nn.Module, images) -> None:
         """Write model.safetensors, with the classes and the pixel statistics beside the weights."""
         notes = {
-            "classes": json.dumps(list(images.classes)),
-            "mean": json.dumps(list(images.mean)),
-            "std": json.dumps(list(images.std)),
+            "classes": list(images.classes),
+            "mean": list(images.mean),
+            "std": list(images.std),
         }
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         temporary = self.folder / ".model.safetensors.part"
-        save_file(weights, temporary, metadata=notes)
+        # Under one name: safetensors writes several in an order that changes from run to
+        # run, and equal runs should give equal files.
+        save_file(weights, temporary, metadata={"s10": json.dumps(notes)})
         os.replace(temporary, self.folder / "model.safetensors")
 
     def save_summary(self, summary: dict) -> None:
@@ -126,9 +128,8 @@ class Run:
             raise InputError(f"{self.folder} holds no trained network (no model.safetensors)")
         try:
             with safe_open(path, "pt") as file:
-                notes = {
-                    name: json.loads(file.metadata()[name]) for name in ("classes", "mean", "std")
-                }
+                notes = json.loads(file.metadata()["s10"])
+                notes = {name: notes[name] for name in ("classes", "mean", "std")}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             model = CustomResNet(len(notes["classes"]), self.recipe().width)
             model.load_state_dict(weights)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from s10.batches import set_epoch
 from s10.device import Precision, pick_precision
 from s10.errors import S10Error
 from s10.predictions import Predictions
@@ -62,20 +63,27 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Adam (Kingma & Ba 2014) or SGD with Nesterov momentum, as the recipe says."""
+def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = None) -> Optimizer:
+    """Adam (Kingma & Ba 2014) or SGD with Nesterov momentum, as the recipe says.
+
+    Args:
+        momentum: Adam's β1 or SGD's momentum, 0 ≤ momentum < 1. Default: the
+            recipe's `momentum_max`, with which the one-cycle schedule begins.
+    """
+    if momentum is None:
+        momentum = recipe.momentum_max
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(),
             lr=recipe.lr_min,
-            momentum=recipe.momentum_max,
+            momentum=momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum_min > 0,
         )
     return torch.optim.Adam(
         model.parameters(),
         lr=recipe.lr_min,
-        betas=(recipe.momentum_max, recipe.beta2),
+        betas=(momentum, recipe.beta2),
         weight_decay=recipe.weight_decay,
         decoupled_weight_decay=recipe.decoupled_weight_decay,
     )
@@ -183,8 +191,7 @@ def fit(
     try:
         for epoch in range(1, recipe.epochs + 1):
             epoch_start = time.perf_counter()
-            if hasattr(train_batches, "set_epoch"):  # A plain DataLoader has none.
-                train_batches.set_epoch(epoch)
+            set_epoch(train_batches, epoch)
             train = train_epoch(
                 model, train_batches, optimizer, scheduler,
                 precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,

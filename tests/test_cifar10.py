@@ -100,9 +100,9 @@ def test_the_range_test_finds_a_usable_lr(cifar10):
     """One seed, quarter width: within a factor of 4 of what three seeds gave (results/)."""
     recipe = replace(Recipe(), width=16)
     model = CustomResNet(10, 16)
+    optimizer = make_optimizer(model, recipe, momentum=recipe.momentum_min)
     result = range_test_per_batch(
-        model, make_optimizer(model, recipe), train_batches(cifar10, recipe), iterations=60,
-        seeds=(0,),
-    )  # fmt: skip
+        model, optimizer, train_batches(cifar10, recipe), iterations=60, seeds=(0,)
+    )
     assert 0.0025 < result.lr_max < 0.04
     assert result.lr_min < result.lr_max / 30

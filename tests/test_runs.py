@@ -11,7 +11,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from s10 import InputError, Recipe, Run, evaluate, find_recipe, load_images
+from s10 import (
+    CustomResNet,
+    InputError,
+    Recipe,
+    Run,
+    evaluate,
+    find_recipe,
+    load_images,
+    seed_everything,
+)
 from s10.batches import eval_batches
 from s10.device import pick_precision
 from s10.runs import COLUMNS, PICTURES, commit, write_atomically
@@ -180,6 +189,27 @@ def test_weights_of_another_network_are_explained(tmp_path, demo):
     (tmp_path / "model.safetensors").write_bytes((demo[0] / "model.safetensors").read_bytes())
     with pytest.raises(InputError, match="damaged or is no network"):
         Run(tmp_path).load_model()
+
+
+def test_equal_runs_write_equal_files(tmp_path, few):
+    """safetensors alone does not promise it: several notes come in any order."""
+    files = set()
+    for number in range(8):
+        seed_everything(0)
+        run = Run.start(tmp_path / str(number), Recipe(width=4))
+        run.save_model(CustomResNet(10, 4), few)
+        files.add((run.folder / "model.safetensors").read_bytes())
+    assert len(files) == 1
+
+
+def test_weights_without_our_notes_are_explained(tmp_path):
+    from safetensors.torch import save_file
+
+    Run.start(tmp_path, Recipe())
+    for notes in (None, {"s10": "{}"}, {"s10": "[]"}, {"s10": "{"}):
+        save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors", metadata=notes)
+        with pytest.raises(InputError, match="damaged or is no network"):
+            Run(tmp_path).load_model()
 
 
 def test_a_pickle_is_never_run(tmp_path):

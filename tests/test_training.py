@@ -192,6 +192,14 @@ def test_decoupled_decay_is_adamw_and_the_other_is_l2():
         assert torch.equal(*results)
 
 
+def test_the_optimizer_takes_another_momentum():
+    model, recipe = nn.Linear(2, 2), Recipe()
+    assert make_optimizer(model, recipe).param_groups[0]["betas"] == (0.95, 0.99)
+    assert make_optimizer(model, recipe, momentum=0.5).param_groups[0]["betas"] == (0.5, 0.99)
+    sgd = make_optimizer(model, replace(recipe, optimizer="sgd"), momentum=0.5)
+    assert sgd.param_groups[0]["momentum"] == 0.5
+
+
 def test_label_smoothing_moves_the_weights_but_not_the_loss_that_is_shown(few, tiny):
     batch = next(iter(train_batches(few, tiny)))
     weights, losses = {}, {}
