@@ -30,6 +30,7 @@ from torch.optim import Optimizer
 from s10.batches import set_epoch
 from s10.device import pick_precision
 from s10.errors import InputError, positive_float, positive_int
+from s10.progress import BatchBar
 from s10.recipe import Recipe
 from s10.training import TrainingDiverged, make_optimizer, seed_everything, train_epoch
 
@@ -252,9 +253,9 @@ def _lr_finder(model, optimizer, batches, lr_low, lr_high, iterations, precision
         grad_scaler=chosen.scaler(),
     )
     # It prints, and draws a widget in notebooks, which no reader of a stored
-    # notebook would see; we say what there is to say in words.
+    # notebook would see; ours is plain text, and the rest we say in words.
     with (
-        mock.patch.object(lr_finder, "tqdm", lambda steps: steps),
+        mock.patch.object(lr_finder, "tqdm", lambda steps: BatchBar(steps, "range test")),
         contextlib.redirect_stdout(io.StringIO()),
     ):
         finder.range_test(

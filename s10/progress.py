@@ -45,6 +45,14 @@ def epoch_line(row: dict, epochs: int) -> str:
     )
 
 
+def time_left(rows: list[dict], epochs: int) -> str:
+    """ ", 5 min left" once an epoch is finished: the rest at the mean time of those so far."""
+    if not rows:
+        return ""
+    seconds = sum(row["seconds"] for row in rows) / len(rows) * (epochs - len(rows))
+    return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+
+
 def _can_draw() -> bool:
     return sys.stderr.isatty() or _in_notebook()
 

@@ -18,7 +18,7 @@ from s10.batches import set_epoch
 from s10.device import Precision, pick_precision
 from s10.errors import S10Error
 from s10.predictions import Predictions
-from s10.progress import BatchBar, epoch_line
+from s10.progress import BatchBar, epoch_line, time_left
 from s10.recipe import Recipe
 from s10.schedules import momentum_of, one_cycle
 
@@ -195,7 +195,7 @@ def fit(
             train = train_epoch(
                 model, train_batches, optimizer, scheduler,
                 precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,
-                title=f"epoch {epoch}/{recipe.epochs}",
+                title=f"epoch {epoch}/{recipe.epochs}{time_left(rows, recipe.epochs)}",
             )  # fmt: skip
             predictions = evaluate(model, test_batches, classes, precision=precision)
             row = {

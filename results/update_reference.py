@@ -1,0 +1,104 @@
+"""Write s10/reference.json, the stored bands that the notebooks compare a learner's run with.
+
+    python results/update_reference.py [--check]
+
+It travels with the installed package, where results/ does not. With --check
+nothing is written, and the exit status is 1 if the file differs.
+"""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent
+REFERENCE = RESULTS.parent / "s10" / "reference.json"
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+def load(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def rows(path: Path) -> list[dict]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def training() -> list[dict]:
+    """One entry for each recipe that was trained over seeds: its curves, one list a seed."""
+    entries = []
+    for folder in sorted({path.parent.parent for path in RESULTS.glob("*/seed*/summary.json")}):
+        summaries = sorted(
+            (load(path) for path in folder.glob("seed*/summary.json")), key=lambda s: s["seed"]
+        )
+        curves = {name: [] for name in CURVES}
+        for summary in summaries:
+            history = rows(folder / f"seed{summary['seed']}" / "metrics.csv")
+            for name in CURVES:
+                curves[name].append([round(float(row[name]), 5) for row in history])
+        entries.append(
+            {
+                "from": f"results/{folder.name}",
+                "data": summaries[0]["dataset"]["name"],
+                "recipe": {k: v for k, v in summaries[0]["recipe"].items() if k != "seed"},
+                "device": summaries[0]["device"],
+                "seeds": [summary["seed"] for summary in summaries],
+                **curves,
+            }
+        )
+    return entries
+
+
+def lr_range() -> list[dict]:
+    """One entry for each range test: LRMIN and LRMAX of each seed."""
+    entries = []
+    for path in sorted(RESULTS.glob("lr-range-*/lr_range.json")):
+        found = load(path)
+        entries.append(
+            {
+                "from": f"results/{path.parent.name}",
+                "method": found["method"],
+                "data": found["dataset"]["name"],
+                "train_images": found["dataset"]["train_images"],
+                "width": found["recipe"]["width"],
+                **{name: [c[name] for c in found["choices"]] for name in ("lr_min", "lr_max")},
+            }
+        )
+    return entries
+
+
+def experiments() -> list[dict]:
+    """The notebooks' short experiments: the last epoch of each variant, one value a seed."""
+    entries = []
+    for path in sorted(RESULTS.glob("experiments-*/experiments.json")):
+        found = load(path)
+        for name, outcome in found["outcomes"].items():
+            entries.append(
+                {
+                    "from": f"results/{path.parent.name}",
+                    "experiment": name,
+                    "data": found["dataset"]["name"],
+                    "train_images": outcome["train_images"],
+                    "recipe": {k: v for k, v in outcome["recipe"].items() if k != "seed"},
+                    "seeds": found["seeds"],
+                    "values": outcome["values"],
+                }
+            )
+    return entries
+
+
+def main() -> int:
+    reference = {"training": training(), "lr_range": lr_range(), "experiments": experiments()}
+    text = json.dumps(reference, indent=1) + "\n"
+    if "--check" in sys.argv[1:]:
+        same = REFERENCE.exists() and REFERENCE.read_text() == text
+        if not same:
+            print("s10/reference.json differs from results/; run `make readme`")
+        return int(not same)
+    REFERENCE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
