@@ -1,5 +1,7 @@
 """What all pictures share: colours that colour-blind readers tell apart, and sizes."""
 
+import io
+
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -8,13 +10,22 @@ TRAIN, TEST, MARK = _PALETTE[0], _PALETTE[1], _PALETTE[3]
 PALETTE = _PALETTE
 
 
+class Picture(Figure):
+    """A matplotlib figure that every notebook shows, also one where pyplot was never used."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
     """A figure and its axes, width × height inches.
 
     Made without pyplot, so that a notebook does not show it twice and no list of
     open figures grows; a cell that ends with the figure shows it.
     """
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
+    figure = Picture(figsize=(width, height), layout="constrained", dpi=100)
     axes = figure.subplots(rows, columns, **options)
     return figure, axes
 
