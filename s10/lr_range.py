@@ -41,6 +41,8 @@ BEGUN, NEARLY_DONE = 0.10, 0.90
 # The rule for an accuracy curve: LRMAX is the largest LR that still reaches
 # this part of the best accuracy, LRMIN a tenth of it (Smith 2015, 2018).
 NEARLY_BEST, MIN_TO_MAX = 0.90, 10
+# Where the best accuracy is not so much above the middling one, no LR taught anything.
+LEARNT = 1.25
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,30 @@ class LRRange:
         """The largest choice of any seed over the smallest: 1 when all agree."""
         return float(self.choices[column].max() / self.choices[column].min())
 
+    def coarseness(self) -> float:
+        """The next larger LR that was tried over LRMAX: the test cannot see finer than that."""
+        rates = np.sort(self.curves["lr"].unique())
+        larger = rates[rates > self.lr_max * (1 + 1e-9)]
+        return float(larger[0] / self.lr_max) if len(larger) else 1.0
+
     def in_words(self) -> str:
         """The choice, and how far it can be trusted."""
+        values = self.curves["value"]
+        if self.method == "per-epoch" and values.max() < LEARNT * values.median():
+            return (
+                f"The accuracy is {values.min():.0%} to {values.max():.0%} whatever the LR: one "
+                "epoch of so few batches teaches nothing, so there is no choice to trust; take "
+                "more images or a smaller batch."
+            )
         words = f"LRMAX {self.lr_max:.2g}, LRMIN {self.lr_min:.2g}. "
-        seeds = len(self.choices)
+        seeds, spread, step = len(self.choices), self.spread(), self.coarseness()
+        if step > max(spread, 1.5):
+            return words + (
+                f"The next LR that was tried is {step:.2g} times as large, so this is no finer "
+                "than that; take more LRs or a narrower range."
+            )
         if seeds == 1:
             return words + "One seed says nothing of the spread; run it over at least three."
-        spread = self.spread()
         words += f"Over {seeds} seeds LRMAX moved by a factor of {spread:.2g}: "
         if spread <= 1.5:
             return words + "good to a few tens of per cent."

@@ -65,7 +65,7 @@ class Lab:
         if self.images.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.images.name}, not CIFAR-10"
-            figure.suptitle(f"{title} ({warning})" if title else warning, x=0.01, ha="left")
+            figure.suptitle(f"{title}\n({warning})" if title else warning, x=0.01, ha="left")
         return figure
 
 

@@ -1,12 +1,14 @@
 """Progress in a terminal and in a notebook: a bar for the batches, a line for the epoch."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_UPDATES = 0.25
+_quiet = False
 
 
 class BatchBar:
@@ -53,8 +55,19 @@ def time_left(rows: list[dict], epochs: int) -> str:
     return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
 
 
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """No progress bars inside this block, for steps that are only timed."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
 def _can_draw() -> bool:
-    return sys.stderr.isatty() or _in_notebook()
+    return not _quiet and (sys.stderr.isatty() or _in_notebook())
 
 
 def _in_notebook() -> bool:

@@ -186,7 +186,7 @@ def test_a_loss_that_never_falls_is_explained():
 
 
 def test_trust_in_words():
-    curves = pd.DataFrame({"seed": [0], "lr": [0.1], "value": [1.0], "smooth": [1.0]})
+    curves = pd.DataFrame({"seed": 0, "lr": np.geomspace(1e-3, 1, 100), "value": 1.0})
     words = []
     for spread in (1.2, 2, 10):
         choices = pd.DataFrame({"seed": [0, 1], "lr_min": 1e-4, "lr_max": [0.01, 0.01 * spread]})
@@ -196,6 +196,27 @@ def test_trust_in_words():
     assert "order of magnitude" in words[2]
     one = LRRange("per-batch", curves, choices.head(1))
     assert "at least three" in one.in_words()
+
+
+def per_epoch_result(rates, accuracies, lr_max):
+    frame = pd.DataFrame({"seed": 0, "lr": rates, "value": accuracies, "smooth": accuracies})
+    choices = pd.DataFrame({"seed": [0, 1], "lr_min": lr_max / 10, "lr_max": lr_max})
+    return LRRange("per-epoch", frame, choices)
+
+
+def test_a_coarse_grid_is_no_fine_choice():
+    """All seeds agree on 0.003, and the LR beside it is 0.006: a factor of two, not of one."""
+    result = per_epoch_result([0.0001, 0.003, 0.006, 0.009], [0.15, 0.22, 0.16, 0.1], 0.003)
+    assert result.coarseness() == pytest.approx(2)
+    assert "2 times as large" in result.in_words()
+    fine = per_epoch_result([0.003, 0.0033, 0.006, 0.009], [0.22, 0.18, 0.12, 0.1], 0.003)
+    assert "tens of per cent" in fine.in_words()
+
+
+def test_where_nothing_was_learnt_there_is_no_choice():
+    result = per_epoch_result([0.0001, 0.003, 0.006, 0.009], [0.10, 0.11, 0.10, 0.11], 0.003)
+    assert "teaches nothing" in result.in_words()
+    assert "LRMAX" not in result.in_words()
 
 
 @pytest.mark.parametrize(

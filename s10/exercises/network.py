@@ -9,7 +9,9 @@ from s10.custom_resnet import ResBlock as Reference
 from s10.exercises.verdict import Wrong, call, check, close
 
 
-@check("3.1", "3 · 3 · 64 · 128 weights, and a scale and a shift for each of 128 channels.")
+@check(
+    "Exercise 3.1", "3 · 3 · 64 · 128 weights, and a scale and a shift for each of 128 channels."
+)
 def parameters_of_a_block(answer) -> None:
     """Parameters of conv3×3 64 → 128 (without bias) and its batch norm."""
     right = 9 * 64 * 128 + 2 * 128
@@ -25,7 +27,7 @@ def parameters_of_a_block(answer) -> None:
         raise Wrong(hints.get(answer, "kernel height × width × channels in × out, plus BN's."))
 
 
-@check("3.2", "Each of the three layers halves height and width and doubles the channels.")
+@check("Exercise 3.2", "Each of the three layers halves height and width and doubles the channels.")
 def shape_after_layer2(answer) -> None:
     """Shape of the tensor behind layer 2 for a batch of 512 at width 64."""
     answer = tuple(answer)
@@ -42,7 +44,7 @@ def shape_after_layer2(answer) -> None:
         raise Wrong(hints.get(answer, "batch, channels, height, width; count poolings and widths."))
 
 
-@check("3.3", "Same output as the library's, weight for weight.")
+@check("Exercise 3.3", "Same output as the library's, weight for weight.")
 def residual_block(block_class) -> None:
     """`block_class(channels)`: a Module that gives x + (conv-BN-ReLU-conv-BN-ReLU)(x)."""
     torch.manual_seed(0)
@@ -78,7 +80,10 @@ def residual_block(block_class) -> None:
     raise Wrong("shape and parameters are right, the output is not: look at the order.")
 
 
-@check("3.4", "Two 3×3 convolutions see 5 × 5 pixels; strides make every later pixel count more.")
+@check(
+    "Exercise 3.4",
+    "Two 3×3 convolutions see 5 × 5 pixels; strides make every later pixel count more.",
+)
 def receptive_field(function) -> None:
     """`function(layers)`: side of the receptive field, in pixels; layers: (kernel, stride)."""
     cases = {
@@ -100,7 +105,7 @@ def receptive_field(function) -> None:
     raise Wrong(f"{list(wrong)} should give {cases[wrong]}, yours gives {values[wrong]}.")
 
 
-@check("3.5", "Rows are the true classes: of all cats, how many were called cat?")
+@check("Exercise 3.5", "Rows are the true classes: of all cats, how many were called cat?")
 def class_accuracy(function) -> None:
     """`function(matrix)`: accuracy of each true class from the counts (C, C), rows true."""
     matrix = np.array([[8, 2, 0], [1, 5, 4], [3, 0, 27]])
@@ -117,7 +122,10 @@ def class_accuracy(function) -> None:
     raise Wrong(f"for a test matrix it should give [0.8, 0.5, 0.9], yours gives {value.round(3)}.")
 
 
-@check("3.6", "The last batch has 336 images, not 512; a mean over batches counts them too much.")
+@check(
+    "Exercise 3.6",
+    "The last batch has 336 images, not 512; a mean over batches counts them too much.",
+)
 def accuracy_over_batches(function) -> None:
     """`function(batches)`: accuracy over all images; batches: list of (hits, images)."""
     value = float(call(function, [(256, 512), (512, 512), (0, 336)]))
@@ -132,7 +140,7 @@ def accuracy_over_batches(function) -> None:
     raise Wrong(f"768 hits among 1,360 images are {768 / 1360:.4f}, yours gives {value:.4f}.")
 
 
-@check("the copy", "Your copy computes what the library's network computes.")
+@check("Your copy", "It computes what the library's network computes.")
 def same_network(network_class) -> None:
     """A learner's copy of CustomResNet: same parameters, and the same output with the same ones."""
     torch.manual_seed(0)

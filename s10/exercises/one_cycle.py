@@ -10,7 +10,7 @@ STEPS = 98
 RECIPE = Recipe(lr_max=0.01, lr_min=0.001)
 
 
-@check("2.1", "50,000 / 512 = 97.66, and the last, smaller batch is a step, too.")
+@check("Exercise 2.1", "50,000 / 512 = 97.66, and the last, smaller batch is a step, too.")
 def steps_of_the_run(answer) -> None:
     """(steps per epoch, step of the peak, last step), steps counted from 0."""
     if len(answer) != 3 or any(part is None for part in answer):
@@ -34,7 +34,7 @@ def steps_of_the_run(answer) -> None:
         raise Wrong(f"the last of 24 × 98 steps is not {last}.")
 
 
-@check("2.2", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
+@check("Exercise 2.2", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
 def fraction_of_the_rise(answer) -> None:
     """pct_start of OneCycleLR for a peak at the end of epoch 5 of 24."""
     if close(answer, 0.3):
@@ -47,7 +47,7 @@ def fraction_of_the_rise(answer) -> None:
         raise Wrong("what part of the 24 epochs is over when epoch 5 ends?")
 
 
-@check("2.3", "This is Smith's triangular policy of 2015.")
+@check("Exercise 2.3", "This is Smith's triangular policy of 2015.")
 def triangular(function) -> None:
     """`function(step, half_cycle, low, high)`: up in half_cycle steps, down in as many, again."""
     expected = {0: 0.1, 5: 0.3, 10: 0.5, 15: 0.3, 20: 0.1, 25: 0.3, 30: 0.5, 43: 0.22}
@@ -58,8 +58,10 @@ def triangular(function) -> None:
         raise Wrong("it rises well, but never turns: after half_cycle steps it must fall.")
     if close(values[15], 0.3) and not close(values[25], 0.3):
         raise Wrong("the first triangle is right; the second should look the same (think of %).")
-    if close(values[10], 0.4) or close(values[5], 0.2):
-        raise Wrong("it rises by high − low; add low only once.")
+    if close(values[10], 0.4):
+        raise Wrong("it begins at 0 instead of low: add low to it.")
+    if close(values[10], 0.6):
+        raise Wrong("it ends above high: from low to high it rises by high − low.")
     step = next(step for step in expected if not close(values[step], expected[step]))
     raise Wrong(
         f"with half_cycle 10, low 0.1 and high 0.5, step {step} should give "
@@ -67,7 +69,7 @@ def triangular(function) -> None:
     )
 
 
-@check("2.4", "Equal to PyTorch's OneCycleLR at all 2,352 steps.")
+@check("Exercise 2.4", "Equal to PyTorch's OneCycleLR at all 2,352 steps.")
 def one_cycle_lr(function) -> None:
     """`function(step)`: the LR of each of the 24 × 98 steps, 0.001 → 0.01 → 0.001, in lines."""
     rates, _ = trace(lambda optimizer: one_cycle(optimizer, RECIPE, STEPS), 24 * STEPS)
@@ -92,7 +94,9 @@ def one_cycle_lr(function) -> None:
     raise Wrong(f"step {step} should have {rates[step]:.6g}, yours has {values[step]:.6g}.")
 
 
-@check("2.5", "div_factor sets the start, final_div_factor what the end is below the start.")
+@check(
+    "Exercise 2.5", "div_factor sets the start, final_div_factor what the end is below the start."
+)
 def factors_without_annihilation(answer) -> None:
     """dict(max_lr=…, div_factor=…, final_div_factor=…) for 0.001 → 0.01 → 0.001."""
     if any(value is None for value in answer.values()):

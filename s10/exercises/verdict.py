@@ -23,7 +23,7 @@ class Wrong(Exception):
     """The answer is wrong; the message is a hint."""
 
 
-def check(number: str, praise: str) -> Callable:
+def check(name: str, praise: str) -> Callable:
     """Make a check of a function that raises Wrong at a wrong answer and returns at a right one.
 
     The blank (None, or a function that gives None) and an answer that raises an
@@ -34,17 +34,17 @@ def check(number: str, praise: str) -> Callable:
         @functools.wraps(function)
         def checked(answer) -> Verdict:
             if answer is None:
-                return Verdict(False, f"Exercise {number}: not filled in yet.")
+                return Verdict(False, f"{name}: not filled in yet.")
             try:
                 # The checks draw random numbers; the learner's own must not change by that.
                 with torch.random.fork_rng(devices=[]):
                     function(answer)
             except Wrong as wrong:
-                return Verdict(False, f"Exercise {number}: {wrong}")
+                return Verdict(False, f"{name}: {wrong}")
             except Exception as error:  # Whatever the learner's code raises.
                 kind = type(error).__name__
-                return Verdict(False, f"Exercise {number}: your code stops with {kind}: {error}")
-            return Verdict(True, f"Exercise {number}: right. {praise}")
+                return Verdict(False, f"{name}: your code stops with {kind}: {error}")
+            return Verdict(True, f"{name}: right. {praise}")
 
         return checked
 

@@ -1,0 +1,304 @@
+"""The exercises' checks: the blank fails, typical wrong answers get a hint, solutions pass.
+
+The solutions are those that stand folded in the notebooks.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from s10.custom_resnet import CustomResNet, ResBlock, conv_block
+from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def gives(value):
+    """A learner's function that always gives this."""
+    return lambda *arguments: value
+
+
+class NoShortcut(ResBlock):
+    def forward(self, x):
+        return self.branch(x)
+
+
+class ReluBehind(ResBlock):
+    def forward(self, x):
+        return torch.relu(x + self.branch(x))
+
+
+class LateRelu(ResBlock):
+    """He's block: the second ReLU behind the addition."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.branch = self.branch[0].extend(self.branch[1][:2])
+
+    def forward(self, x):
+        return torch.relu(x + self.branch(x))
+
+
+class InPlace(ResBlock):
+    def forward(self, x):
+        return x.add_(self.branch(x))
+
+
+class WithBias(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        for block in self.branch:
+            block[0].bias = nn.Parameter(torch.zeros(channels))
+
+
+class Blank(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x): ...
+
+
+class AveragePool(CustomResNet):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.pool = nn.AvgPool2d(4)
+
+
+def linear(step, steps, low, high):
+    return low + (high - low) * step / (steps - 1)
+
+
+def off_by_one(step, steps, low, high):
+    return low * (high / low) ** (step / steps)
+
+
+def square(images, top, left, size, channels=slice(None), swap=False, copy=True, side=None):
+    """CutOut with the mistakes that are asked for."""
+    images = images.clone() if copy else images
+    top, left = (left, top) if swap else (top, left)
+    side = side or size
+    for i in range(len(images)):
+        images[i, channels, top[i] : top[i] + side, left[i] : left[i] + side] = 0
+    return images
+
+
+def cycle(step, low=0.001, end=0.001, peak=489):
+    if step <= peak:
+        return low + (0.01 - low) * step / peak
+    return 0.01 - (0.01 - end) * (step - peak) / (2351 - peak)
+
+
+def rising(step, half_cycle, low, high):
+    return low + (high - low) * step / half_cycle
+
+
+def one_triangle(step, half_cycle, low, high):
+    return max(low, low + (high - low) * (1 - abs(step / half_cycle - 1)))
+
+
+def without_low(step, half_cycle, low, high):
+    return (high - low) * (1 - abs(step % (2 * half_cycle) / half_cycle - 1))
+
+
+def double_low(step, half_cycle, low, high):
+    return low + high * (1 - abs(step % (2 * half_cycle) / half_cycle - 1))
+
+
+# (check, answer, words of the hint)
+WRONG = [
+    (lr_range.versions_of_one_picture, 8 * 8 * 2 * 625, "9 positions"),
+    (lr_range.versions_of_one_picture, 81 * 2, "square"),
+    (lr_range.versions_of_one_picture, 81 * 625, "flip"),
+    (lr_range.versions_of_one_picture, 81 + 2 + 625, "multiply"),
+    (lr_range.versions_of_one_picture, 7, "positions"),
+    (lr_range.exponential_lr, linear, "multiply"),
+    (lr_range.exponential_lr, off_by_one, "steps − 1"),
+    (lr_range.exponential_lr, gives(0.5), "at step 0"),
+    (lr_range.exponential_lr, lambda step, steps, low, high: low * 10**step, "last step"),
+    (lr_range.where_learning_begins, lambda r, x: r[x.argmin()], "end of the fall"),
+    (lr_range.where_learning_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
+    (lr_range.where_learning_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
+    (
+        lr_range.where_learning_begins,
+        lambda r, x: r[np.argmax(x <= x[0] - 0.9 * (x[0] - x.min()))],
+        "nine tenths",
+    ),
+    (lr_range.where_learning_begins, gives(0.123), "yours is 0.12"),
+    (lr_range.middle_of_seeds, np.mean, "arithmetic"),
+    (lr_range.middle_of_seeds, lambda v: np.log10(v).mean(), "back into an LR"),
+    (lr_range.middle_of_seeds, np.min, "1e-3"),
+    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5 * (1 + (len(v) == 3)), "thous"),
+    (lr_range.cutout, lambda *a: square(*a, copy=False), "changes the images"),
+    (lr_range.cutout, lambda *a: square(*a, swap=True), "swapped"),
+    (lr_range.cutout, lambda *a: square(*a, channels=0), "three channels"),
+    (lr_range.cutout, lambda *a: square(*a, side=7), "192 zeros"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t * 0, x * 0, s), "right places"),
+    (lr_range.cutout, lambda i, t, x, s: i[:, 0], "shape"),
+    (one_cycle.steps_of_the_run, (97, 484, 2327), "one more"),
+    (one_cycle.steps_of_the_run, (98, 490, 2352), "counted from 0"),
+    (one_cycle.steps_of_the_run, (98, 490, 2351), "490th"),
+    (one_cycle.steps_of_the_run, (98, 489, 2352), "2,351"),
+    (one_cycle.steps_of_the_run, (98, 392, 2351), "first step of epoch 5"),
+    (one_cycle.steps_of_the_run, (100, 489, 2351), "not 100"),
+    (one_cycle.steps_of_the_run, (98, 7, 2351), "not 7"),
+    (one_cycle.steps_of_the_run, (98, 489, 9), "not 9"),
+    (one_cycle.steps_of_the_run, (None, None, None), "not filled in"),
+    (one_cycle.fraction_of_the_rise, 0.3, "default"),
+    (one_cycle.fraction_of_the_rise, 0.2, "19 steps"),
+    (one_cycle.fraction_of_the_rise, 4 / 24, "beginning"),
+    (one_cycle.fraction_of_the_rise, 5, "what part"),
+    (one_cycle.triangular, rising, "never turns"),
+    (one_cycle.triangular, gives(0.3), "with half_cycle 10"),
+    (one_cycle.triangular, one_triangle, "second should look the same"),
+    (one_cycle.triangular, without_low, "add low"),
+    (one_cycle.triangular, double_low, "high − low"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, low=0.0), "begin at 0.001"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, peak=490), "first of epoch 6"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, peak=705), "at 705"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, end=1e-7), "annihilation"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, end=0.002), "at the last step"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step) + 1e-5 * (step == 700), "step 700"),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 10, "final_div_factor": 1e4},
+        "default",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 10, "final_div_factor": 10},
+        "not the peak",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 25, "final_div_factor": 1},
+        "start",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.1, "div_factor": 10, "final_div_factor": 1},
+        "max_lr is the peak",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": None, "div_factor": None, "final_div_factor": None},
+        "not filled in",
+    ),
+    (network.parameters_of_a_block, 9 * 64 * 128, "batch norm"),
+    (network.parameters_of_a_block, 9 * 64 * 128 + 3 * 128, "no bias"),
+    (network.parameters_of_a_block, 64 * 128 + 256, "3 × 3"),
+    (network.parameters_of_a_block, 1, "kernel"),
+    (network.shape_after_layer2, (512, 8, 8, 256), "second"),
+    (network.shape_after_layer2, (512, 128, 16, 16), "layer 1"),
+    (network.shape_after_layer2, (512, 256, 16, 16), "pooling"),
+    (network.shape_after_layer2, (None,) * 4, "not filled in"),
+    (network.residual_block, Blank, "not filled in"),
+    (network.residual_block, NoShortcut, "shortcut"),
+    (network.residual_block, ReluBehind, "no ReLU behind"),
+    (network.residual_block, LateRelu, "in the branch|into the branch|order"),
+    (network.residual_block, InPlace, "in place"),
+    (network.residual_block, WithBias, "bias"),
+    (network.receptive_field, lambda layers: sum(k for k, _ in layers), "overlap"),
+    (network.receptive_field, lambda layers: 1 + sum(k - 1 for k, _ in layers), "jump"),
+    (network.receptive_field, gives(3), "should give 5"),
+    (network.class_accuracy, lambda m: m.diagonal() / m.sum(0), "columns"),
+    (network.class_accuracy, lambda m: m.diagonal() / m.sum(), "its own number"),
+    (network.class_accuracy, lambda m: m.diagonal().sum() / m.sum(), "one number for each"),
+    (network.class_accuracy, gives(np.zeros(3)), "test matrix"),
+    (network.accuracy_over_batches, lambda b: np.mean([h / n for h, n in b]), "last batch"),
+    (network.accuracy_over_batches, lambda b: sum(h for h, _ in b), "divide"),
+    (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
+    (network.accuracy_over_batches, gives(0.1), "768 hits"),
+    (network.same_network, AveragePool, "order"),
+    (network.same_network, lambda c, w: CustomResNet(c, w + 1), "parameters"),
+]
+
+CHECKS = {
+    "1.1": lr_range.versions_of_one_picture,
+    "1.2": lr_range.exponential_lr,
+    "1.3": lr_range.where_learning_begins,
+    "1.4": lr_range.middle_of_seeds,
+    "1.5": lr_range.cutout,
+    "2.1": one_cycle.steps_of_the_run,
+    "2.2": one_cycle.fraction_of_the_rise,
+    "2.3": one_cycle.triangular,
+    "2.4": one_cycle.one_cycle_lr,
+    "2.5": one_cycle.factors_without_annihilation,
+    "3.1": network.parameters_of_a_block,
+    "3.2": network.shape_after_layer2,
+    "3.3": network.residual_block,
+    "3.4": network.receptive_field,
+    "3.5": network.class_accuracy,
+    "3.6": network.accuracy_over_batches,
+}
+
+
+def solutions() -> dict[str, str]:
+    """Number of the exercise → the code that stands folded under it."""
+    found = {}
+    for path in sorted(NOTEBOOKS.glob("0*.py")):
+        text = re.sub(r"^# ?", "", path.read_text(), flags=re.M)
+        for number, rest in re.findall(r"### Exercise (\d\.\d)\n(.*?</details>)", text, re.S):
+            (found[number],) = re.findall(r"<summary>Solution.*?```python\n(.*?)```", rest, re.S)
+    return found
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
+    verdict = check(answer)
+    assert not verdict.passed
+    assert re.search(hint, verdict.message), verdict.message
+    assert "stops with" not in verdict.message
+
+
+@pytest.mark.parametrize("number", CHECKS)
+def test_the_folded_solution_passes_and_the_blank_does_not(number):
+    scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block}
+    before = torch.get_rng_state()
+    exec(solutions()[number], scope)
+    answer = list(scope.values())[-1]  # What the solution defines last.
+    verdict = CHECKS[number](answer)
+    assert verdict.passed, verdict
+    assert verdict.message.startswith(f"Exercise {number}: right.")
+    assert torch.equal(torch.get_rng_state(), before)
+    for blank in (None, gives(None)) if callable(answer) else (None,):
+        verdict = CHECKS[number](blank)
+        assert not verdict.passed
+        if not isinstance(answer, type):
+            assert "not filled in" in verdict.message
+
+
+def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():
+    numbers = set()
+    for path in NOTEBOOKS.glob("0*.py"):
+        here = re.findall(r"^# ### Exercise (\d\.\d)", path.read_text(), re.M)
+        assert len(here) >= 4
+        assert here == sorted(here)
+        numbers |= set(here)
+    assert numbers == set(CHECKS) == set(solutions())
+
+
+def test_code_that_raises_is_no_traceback():
+    verdict = lr_range.exponential_lr(lambda step: 1)
+    assert not verdict.passed
+    assert "stops with TypeError" in verdict.message
+
+
+def test_the_librarys_network_is_its_own_copy():
+    assert network.same_network(CustomResNet).passed
+
+
+def test_a_verdict_shows_its_side():
+    assert repr(Verdict(True, "good")) == "✓ good"
+    assert repr(Verdict(False, "bad")) == "✗ bad"
+
+
+def test_guesses_are_compared():
+    assert "no guess" in compare_guess("LRMAX", None, 0.01)
+    assert "a factor of 10" in compare_guess("LRMAX", 0.1, 0.01, factor=True)
+    assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
+    assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
+    assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)
