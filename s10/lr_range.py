@@ -16,6 +16,7 @@ import copy
 import dataclasses
 import io
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from unittest import mock
@@ -26,6 +27,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 from torch.optim import Optimizer
+from tqdm import TqdmExperimentalWarning
 
 from s10.batches import set_epoch
 from s10.device import pick_precision
@@ -244,7 +246,10 @@ def choose_from_accuracy(rates: np.ndarray, accuracies: np.ndarray) -> dict[str,
 
 def _lr_finder(model, optimizer, batches, lr_low, lr_high, iterations, precision):
     """LRs and losses of one run of torch-lr-finder, cut where the loss stops being finite."""
-    from torch_lr_finder import LRFinder, TrainDataLoaderIter, lr_finder
+    with warnings.catch_warnings():
+        # It looks for tqdm's notebook widget as it is imported, and tqdm warns of that.
+        warnings.simplefilter("ignore", TqdmExperimentalWarning)
+        from torch_lr_finder import LRFinder, TrainDataLoaderIter, lr_finder
 
     class Endless(TrainDataLoaderIter):
         """Hands our batches to LRFinder, which otherwise insists on a DataLoader."""

@@ -38,11 +38,14 @@ class BatchBar:
 
 
 def epoch_line(row: dict, epochs: int) -> str:
-    """One line of text for a row of the history."""
+    """One line of text for a row of the history; the percentages are accuracies.
+
+    Short enough not to be wrapped in a notebook.
+    """
     return (
         f"epoch {row['epoch']:2d}/{epochs}  LR {row['lr']:.6f}  momentum {row['momentum']:.3f}  "
-        f"train: loss {row['train_loss']:.4f}, accuracy {row['train_accuracy']:6.2%}  "
-        f"test: loss {row['test_loss']:.4f}, accuracy {row['test_accuracy']:6.2%}  "
+        f"train loss {row['train_loss']:.4f}, {row['train_accuracy']:6.2%}  "
+        f"test loss {row['test_loss']:.4f}, {row['test_accuracy']:6.2%}  "
         f"{row['seconds']:.1f} s"
     )
 

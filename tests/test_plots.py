@@ -142,3 +142,16 @@ def test_no_figure_is_left_open(history):
     before = plt.get_fignums()
     s10.plot_curves(history)
     assert plt.get_fignums() == before
+
+
+def test_the_peak_is_named_where_there_is_one():
+    def words(rates, steps=10):
+        figure = s10.plot_schedule(rates, None, steps)
+        line = figure.axes[0].lines[1]
+        return [text.get_text().strip() for text in figure.axes[0].texts], len(line.get_xdata())
+
+    up, down = list(np.linspace(0.1, 1, 20)), list(np.linspace(1, 0.1, 20)[1:])
+    assert words(up + down) == (["1 at the end of epoch 2"], 1)
+    assert words(up + down, steps=15) == (["1 in epoch 2"], 1)
+    assert words(up + down + up[1:] + down) == ([], 2)
+    assert words([0.5] * 30) == ([], 0)

@@ -12,7 +12,7 @@ from s10.plots.style import MARK, PALETTE, TEST, TRAIN, new_figure, tidy
 def plot_schedule(
     rates: Sequence[float], momenta: Sequence[float] | None, steps_per_epoch: int, title: str = ""
 ) -> Figure:
-    """LR and (unless None) momentum at each step, against epochs; the LR's peak is marked.
+    """LR and (unless None) momentum at each step, against epochs; the LR's peaks are marked.
 
     Takes what `s10.schedules.trace` gives.
     """
@@ -24,13 +24,18 @@ def plot_schedule(
     peak = int(rates.argmax())
     top = axes[0, 0]
     top.plot(epochs, rates, color=TRAIN)
-    top.plot(epochs[peak], rates[peak], "o", color=MARK)
-    top.annotate(
-        f" {rates[peak]:.4g} at the end of epoch {epochs[peak]:g}",
-        (epochs[peak], rates[peak]), va="center",
-    )  # fmt: skip
+    # A constant LR has no peak.
+    tops = np.isclose(rates, rates[peak], rtol=1e-6) & (rates.max() > rates.min())
+    top.plot(epochs[tops], rates[tops], "o", color=MARK)
+    if tops.sum() == 1:  # Several cycles have no one peak.
+        when = f"at the end of epoch {epochs[peak]:g}"
+        if epochs[peak] % 1:
+            when = f"in epoch {int(np.ceil(epochs[peak]))}"
+        top.annotate(
+            f"  {rates[peak]:.4g} {when}", (epochs[peak], rates[peak]), va="bottom", ha="left"
+        )
     top.set_ylabel("LR")
-    top.set_ylim(0, rates.max() * 1.1)
+    top.set_ylim(0, rates.max() * 1.2)
     top.set_title(
         title or f"LR: from {rates[0]:.2g} up to {rates[peak]:.4g}, at the end {rates[-1]:.2g}",
         loc="left",
