@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench readme clean
+.PHONY: demo test lint format bench readme figures lab pairs links notebooks colab-check clean
 
 $(READY): requirements.txt pyproject.toml
 	@echo "setting up $(VENV): the first time takes a few minutes, most of them for PyTorch"
@@ -18,9 +18,10 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)
 	$(BIN)/s10 train --data shapes --width 16 --out runs/demo --overwrite
 
-## all tests
+## all tests, and every cell of the notebooks on small sizes
 test: $(READY)
 	$(BIN)/pytest --quiet
+	S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-cell-timeout=300 notebooks
 
 ## style and common mistakes
 lint: $(READY)
@@ -35,9 +36,35 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
 
-## write the numbers of results/ into README.md
+## write the numbers of results/ into README.md and the notebooks' bands
 readme: $(READY)
 	$(BIN)/python results/update_readme.py
+	$(BIN)/python results/update_reference.py
+
+## the drawn explanations of the notebooks, into images/
+figures: $(READY)
+	$(BIN)/python -m s10.figures images
+
+## JupyterLab with the notebooks
+lab: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+## notebooks/*.py into the .ipynb beside them
+pairs: $(READY)
+	$(BIN)/python .ci/pairs.py
+
+## the repository's address (pyproject.toml) into README, badges and notebooks
+links: $(READY)
+	$(BIN)/python .ci/links.py
+
+## run the notebooks on real data and store their outputs (10 minutes on 2 cores)
+notebooks: $(READY)
+	$(BIN)/python .ci/store_notebooks.py
+
+## would installing s10 leave Colab's packages alone?
+colab-check:
+	.ci/colab_check.sh
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

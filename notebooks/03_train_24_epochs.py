@@ -1,0 +1,473 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. A residual network, 24 epochs
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/s10-course/s10/blob/main/notebooks/03_train_24_epochs.ipynb)
+# [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/03_train_24_epochs.ipynb)
+#
+# **You will learn** what a residual network is and why it has shortcuts; to build the assignment's
+# network block by block; to train it for 24 epochs with the one-cycle policy; and to read what came
+# out: curves, class-wise accuracy, confusion matrix, misclassified images.
+#
+# **You need** notebooks 1 and 2, or LRMIN, LRMAX and the shape of the one-cycle LR from elsewhere.
+#
+# **Time** to run all cells: about 9 minutes on 2 CPU cores (measured; a quarter of the width); on
+# Colab's T4 GPU about 8, at full width (estimated). Add an hour for the exercises. In a hurry?
+# `lab = notebook.start(data="shapes")` below makes it 3.
+
+# %% [markdown]
+# ## Set-up
+
+# %% tags=["setup"]
+# Set-up, the same in each notebook. On Colab and Kaggle it installs s10 (about 20 seconds).
+import importlib.util
+import os
+
+if importlib.util.find_spec("s10") is None:
+    if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
+        print("installing s10 …", flush=True)
+        # !pip install -q git+https://github.com/s10-course/s10
+    else:
+        raise SystemExit("s10 is not installed here; in the repository's folder: make lab")
+    importlib.invalidate_caches()
+
+import s10
+from s10 import exercises, figures, notebook, reference
+
+lab = notebook.start()
+images, recipe, device = lab.images, lab.recipe, lab.device
+
+# %% [markdown]
+# ## Why depth alone fails: the degradation problem
+#
+# A deeper network can do all that a shallower one can: its extra layers only have to pass on what
+# they get. So its *training* loss should never be worse. In practice it is: stacked plainly, more
+# layers train worse ([He et al. 2015](https://arxiv.org/abs/1512.03385), section 1). That is not
+# overfitting, which would show in the test loss only; it is a failure to *train*. Layers find it
+# hard to learn to do nothing.
+#
+# The remedy is a *shortcut*: let the layers compute only what should be *added* to their input,
+# x + F(x). Doing nothing is now F = 0, which is easy, and the gradient reaches early layers through
+# the sum undamped.
+#
+# An experiment: narrow networks of 9 and of 49 convolutions, without and with shortcuts, on 10,000
+# images for 5 epochs. **Your prediction first**: which of the four ends with the highest training
+# loss?
+
+# %%
+my_worst = None  # "9 layers, plain", "49 layers, plain", "9 layers, residual", "49 layers, residual"
+
+# %%
+from s10.experiments import DeepNet, final_loss
+
+notebook.show(DeepNet)
+few = lab.few(10_000, 2_000)
+short = recipe.with_epochs(lab.size(5, smoke=2))
+depths = (9, lab.size(49, smoke=13))
+depth_table = s10.compare_depths(few, short, device, depths)
+
+# %%
+final = final_loss(depth_table)
+print("highest training loss:", max(final, key=final.get), "– you said:", my_worst)
+lab.sign(figures.degradation(depth_table))
+
+# %% [markdown]
+# **Is my number normal?** The training losses of the last epoch against three stored seeds:
+
+# %%
+print(reference.judge_experiment("depths", final, short, images.name))
+
+# %% [markdown]
+# ## Shortcuts
+#
+# The identity shortcut needs equal shapes on both sides of the sum. Where a block halves the
+# picture and changes the channels, He et al. put a 1×1 convolution into the shortcut (a
+# *projection*). The assignment avoids the question: its residual blocks keep the shape, and the
+# layers that change it have no shortcut.
+
+# %%
+figures.shortcuts()
+
+# %% [markdown]
+# ### 1×1 convolutions and bottlenecks
+#
+# A 1×1 convolution looks at one position only and mixes its channels: a small linear layer,
+# applied everywhere. It is the cheap way to change the number of channels
+# ([Lin et al. 2013](https://arxiv.org/abs/1312.4400)).
+
+# %%
+figures.one_by_one()
+
+# %% [markdown]
+# Deep residual networks (ResNet-50 and up) use it twice in each block: 1×1 down to a quarter of
+# the channels, 3×3 there, 1×1 up again, the *bottleneck*. The assignment's network is shallow
+# and does without.
+
+# %%
+figures.bottleneck()
+
+# %% [markdown]
+# ### Exercise 3.1
+# How many parameters has a 3×3 convolution from 64 to 128 channels, without bias, together with the
+# batch norm behind it?
+
+# %%
+parameters = None
+exercises.network.parameters_of_a_block(parameters)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# parameters = 3 * 3 * 64 * 128 + 2 * 128
+# ```
+# </details>
+
+# %% [markdown]
+# ## The network, block by block
+#
+# Here is your own copy, to change as you like. First the pieces. A convolution with kernel 3, stride
+# 1 and padding 1 keeps height and width. It has no bias, since the batch norm
+# ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) behind it subtracts any constant:
+
+# %%
+import torch
+from torch import nn
+
+
+def conv3x3(channels_in, channels_out):
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=1, padding=1, bias=False)
+
+
+def conv_block(channels_in, channels_out):
+    """conv → BN → ReLU: the shape stays the same."""
+    return nn.Sequential(
+        conv3x3(channels_in, channels_out), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
+    )
+
+
+def down_block(channels_in, channels_out):
+    """conv → MaxPool → BN → ReLU: height and width are halved."""
+    return nn.Sequential(
+        conv3x3(channels_in, channels_out),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+x = torch.randn(512, 3, 32, 32)
+print("a batch          ", tuple(x.shape))
+x = conv_block(3, 8)(x)
+print("after conv_block ", tuple(x.shape))
+print("after down_block ", tuple(down_block(8, 16)(x).shape))
+
+# %% [markdown]
+# ### Exercise 3.2
+# At width 64 the layers have 64, 128, 256 and 512 channels. What is the shape of a batch of 512
+# behind layer 2?
+
+# %%
+shape = (None, None, None, None)
+exercises.network.shape_after_layer2(shape)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# shape = (512, 256, 8, 8)
+# ```
+# </details>
+
+# %% [markdown]
+# ### Exercise 3.3
+# Write the residual block of the assignment: x + (conv → BN → ReLU → conv → BN → ReLU)(x). You may
+# use `conv_block`.
+
+# %%
+class MyResBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        ...
+
+
+exercises.network.residual_block(MyResBlock)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# class MyResBlock(nn.Module):
+#     def __init__(self, channels):
+#         super().__init__()
+#         self.branch = nn.Sequential(conv_block(channels, channels), conv_block(channels, channels))
+#
+#     def forward(self, x):
+#         return x + self.branch(x)
+# ```
+# </details>
+
+# %% [markdown]
+# With that block, the whole network is a dozen lines. At the end a max pooling takes the largest of
+# the 4 × 4 values in each channel (ResNets usually take their mean, *global average pooling*;
+# either way one number a channel is left), and one linear layer makes ten logits of them. The
+# softmax is not here: PyTorch's cross-entropy contains it.
+
+# %%
+class ResBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.branch = nn.Sequential(conv_block(channels, channels), conv_block(channels, channels))
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+
+class MyResNet(nn.Module):
+    def __init__(self, num_classes=10, width=64):
+        super().__init__()
+        self.prep = conv_block(3, width)
+        self.layer1 = nn.Sequential(down_block(width, 2 * width), ResBlock(2 * width))
+        self.layer2 = down_block(2 * width, 4 * width)
+        self.layer3 = nn.Sequential(down_block(4 * width, 8 * width), ResBlock(8 * width))
+        self.pool = nn.MaxPool2d(4)
+        self.fc = nn.Linear(8 * width, num_classes)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.prep(x))))
+        return self.fc(self.pool(x).flatten(1))
+
+
+exercises.network.same_network(MyResNet)
+
+# %% [markdown]
+# The check compares it with the library's, `s10/custom_resnet.py`, which is this:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+notebook.show(s10.CustomResNet)
+
+# %% [markdown]
+# Shapes, and how much of the picture each position sees (its *receptive field*, in pixels):
+
+# %%
+figures.network()
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(s10.network_summary(s10.CustomResNet(width=64)))
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for width in (64, 32, 16):
+    count = sum(p.numel() for p in s10.CustomResNet(width=width).parameters())
+    print(f"width {width}: {count:>9,} parameters")
+
+# %% [markdown]
+# ### Exercise 3.4
+# Compute the receptive field: `layers` is a list of (kernel size, stride). A layer with kernel k adds
+# (k − 1) × *jump* pixels, where the jump is the product of the strides before it.
+
+# %%
+def receptive_field(layers):
+    ...
+
+
+exercises.network.receptive_field(receptive_field)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def receptive_field(layers):
+#     field, jump = 1, 1
+#     for kernel, stride in layers:
+#         field += (kernel - 1) * jump
+#         jump *= stride
+#     return field
+# ```
+# </details>
+
+# %% [markdown]
+# ## The training loop
+#
+# For each batch: forward, loss, backward, step; and after *each batch* a step of the schedule.
+# This is the code that runs below, on the command line, and in the tests:
+
+# %%
+notebook.show(s10.train_epoch, s10.evaluate)
+
+# %% [markdown]
+# ## The recipe
+#
+# Everything that the run depends on:
+
+# %%
+print(recipe.to_json())
+steps_per_epoch = len(s10.train_batches(images, recipe, device))
+rates, momenta = s10.trace(
+    lambda optimizer: s10.one_cycle(optimizer, recipe, steps_per_epoch),
+    recipe.epochs * steps_per_epoch,
+)
+lab.sign(s10.plot_schedule(rates, momenta, steps_per_epoch))
+
+# %% [markdown]
+# **Your prediction first**: what will the test accuracy be after the first epoch, and after the
+# last? (Guessing gets 0.1.)
+
+# %%
+my_first = None
+my_last = None
+
+# %% [markdown]
+# ## 24 epochs
+#
+# One line for each epoch. You may stop the cell with the stop button: the model stays as it is by
+# then, and `result.history` has the epochs so far; the cells below work with them. Replace
+# `s10.CustomResNet` by `MyResNet` to train your own copy.
+
+# %%
+lab.announce(recipe.epochs)
+s10.seed_everything(recipe.seed)
+model = s10.CustomResNet(len(images.classes), recipe.width).to(device)
+train = s10.train_batches(images, recipe, device)
+test = s10.eval_batches(images, device)
+result = s10.fit(model, train, test, recipe, images.classes)
+
+# %%
+history = result.history
+print(exercises.compare_guess("first epoch", my_first, history["test_accuracy"].iloc[0]))
+print(exercises.compare_guess("last epoch", my_last, history["test_accuracy"].iloc[-1]))
+
+# %% [markdown]
+# **Is my number normal?**
+
+# %%
+print(reference.judge_training(history, recipe, images.name))
+lab.sign(reference.plot_training_band(history, recipe, images.name))
+
+# %% [markdown]
+# ## Curves
+
+# %%
+lab.sign(s10.plot_curves(history))
+
+# %% [markdown]
+# Three things to look for. While the LR is large, the test curve jumps: the weights move too far in
+# each step for a steady result. Towards the end both curves smooth out and improve fastest, because
+# the LR falls. And the training accuracy is measured *during* the epoch on *augmented* images, which
+# are harder; so early on it lies below the test accuracy, although nothing is wrong.
+#
+# ### Exercise 3.5
+# Before you look at the classes: `matrix[t, p]` counts the images of class t that were taken for p.
+# Write the accuracy of each class.
+
+# %%
+def class_accuracy(matrix):
+    ...
+
+
+exercises.network.class_accuracy(class_accuracy)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def class_accuracy(matrix):
+#     return matrix.diagonal() / matrix.sum(axis=1)
+# ```
+# </details>
+
+# %% [markdown]
+# ## Class by class
+#
+# The bars are 95 % intervals (Wilson 1927): where two overlap widely, the difference may be chance.
+
+# %%
+lab.sign(s10.plot_class_accuracy(result.predictions))
+
+# %%
+lab.sign(s10.plot_confusion(result.predictions))
+
+# %%
+pairs = result.predictions.confused_pairs()
+print(pairs.head(6).to_string(index=False, float_format="{:.1%}".format))
+
+# %% [markdown]
+# ## The mistakes themselves
+#
+# The most confident ones first. Some are bad pictures, some are wrong labels, and some show what the
+# network goes by: background, colour, pose.
+
+# %%
+lab.sign(s10.plot_misclassified(images.test_images, result.predictions, count=20))
+
+# %% [markdown]
+# And only those of the most confused pair:
+
+# %%
+worst = pairs.iloc[0]
+lab.sign(
+    s10.plot_misclassified(
+        images.test_images, result.predictions, true=worst.true, predicted=worst.predicted, count=10
+    )
+)
+
+# %% [markdown]
+# ## What to conclude
+#
+# - **Where are the errors?** A few classes and a few pairs hold most of them. Which pairs share shape
+#   or background?
+# - **Train or test?** If the training accuracy is far above the test accuracy, the network learns by
+#   heart: augment more, decay more. If both are low and close, it is too small or too briefly
+#   trained: that is the case of the quarter-width network.
+# - **Is a difference real?** 10,000 test images give an accuracy of 90 % with a standard error of
+#   0.3 points, and another seed moves it by about as much. Differences of that size mean nothing;
+#   run several seeds.
+#
+# ### Exercise 3.6
+# A trap of many training loops. `batches` is a list of (hits, images), the last batch smaller.
+# Write the accuracy over all images.
+
+# %%
+def accuracy_over_batches(batches):
+    ...
+
+
+exercises.network.accuracy_over_batches(accuracy_over_batches)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def accuracy_over_batches(batches):
+#     hits, images = zip(*batches)
+#     return sum(hits) / sum(images)
+# ```
+# </details>
+
+# %% [markdown]
+# ## Go on
+#
+# Change one thing and train again: your own `MyResNet` without the shortcut in layer 3, a peak at
+# epoch 12, CutOut off (`dataclasses.replace(recipe, cutout=0)`), batch norm before the pooling. Say
+# beforehand what you expect. A short run shows most of it:
+
+# %%
+lab.announce(short.epochs, few)
+s10.seed_everything(recipe.seed)
+mine = MyResNet(len(images.classes), recipe.width).to(device)
+attempt = s10.fit(
+    mine, s10.train_batches(few, short, device), s10.eval_batches(few, device), short,
+    images.classes,
+)
+lab.sign(s10.plot_curves(attempt.history))

@@ -1,0 +1,22 @@
+"""Drawn explanations for the notebooks: each function gives back a matplotlib figure."""
+
+from s10.figures.blocks import bottleneck, one_by_one, shortcuts
+from s10.figures.degradation import degradation
+from s10.figures.network import network, receptive_fields
+from s10.figures.schedules import (
+    lr_range_anatomy,
+    one_cycle_arithmetic,
+    triangular_and_annihilation,
+)
+
+__all__ = [
+    "bottleneck",
+    "degradation",
+    "lr_range_anatomy",
+    "network",
+    "one_by_one",
+    "one_cycle_arithmetic",
+    "receptive_fields",
+    "shortcuts",
+    "triangular_and_annihilation",
+]

@@ -1,0 +1,47 @@
+"""`python -m s10.figures FOLDER` saves all figures there as PNG; see `make figures`."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from s10 import figures
+
+DRAWN = (
+    "shortcuts",
+    "bottleneck",
+    "one_by_one",
+    "network",
+    "lr_range_anatomy",
+    "one_cycle_arithmetic",
+    "triangular_and_annihilation",
+)
+# A measurement, so it is drawn only where it was made.
+DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")
+
+
+def save_all(folder: Path, table: Path = DEGRADATION) -> list[Path]:
+    """Save each figure as FOLDER/NAME.png; `degradation` only if its table exists."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [_save(getattr(figures, name)(), folder / f"{name}.png") for name in DRAWN]
+    if table.exists():
+        paths.append(_save(figures.degradation(pd.read_csv(table)), folder / "degradation.png"))
+    return paths
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    # Without matplotlib's version in it, an equal picture is an equal file.
+    figure.savefig(path, dpi=110, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m s10.figures", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    for path in save_all(parser.parse_args(arguments).folder):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
