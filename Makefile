@@ -21,7 +21,7 @@ demo: $(READY)
 ## all tests, and every cell of the notebooks on small sizes
 test: $(READY)
 	$(BIN)/pytest --quiet
-	S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-cell-timeout=300 notebooks
+	S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 ## style and common mistakes
 lint: $(READY)

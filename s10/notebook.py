@@ -34,11 +34,6 @@ class Lab:
     seconds_per_step: float
     smoke: bool = False
 
-    @property
-    def subject(self) -> str:
-        """Network and data, as they stand in the corner of each picture."""
-        return f"CustomResNet of width {self.recipe.width} on {self.images.name}"
-
     def size(self, full: int, *, smoke: int) -> int:
         """`full`, or the small size when the notebook is only tested."""
         return smoke if self.smoke else full
@@ -59,9 +54,13 @@ class Lab:
         minutes = self.minutes(epochs, images)
         print(f"this takes about {_in_words(minutes)} here")
 
-    def sign(self, figure: Figure) -> Figure:
-        """The figure with network and data in its corner, and a title that owns up to shapes."""
-        sign(figure, self.subject)
+    def sign(self, figure: Figure, network: str | None = None) -> Figure:
+        """The figure with network and data in its corner, and a title that owns up to shapes.
+
+        `network`: what to call it where it is not the CustomResNet of this lab.
+        """
+        network = network or f"CustomResNet of width {self.recipe.width}"
+        sign(figure, f"{network} on {self.images.name}")
         if self.images.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.images.name}, not CIFAR-10"

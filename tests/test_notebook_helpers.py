@@ -73,6 +73,7 @@ def test_pictures_own_up_to_shapes(smoke, few):
     figure = lab.sign(plot_images(few.test_images[:4], title="Four pictures"))
     assert figure.get_suptitle() == "Four pictures\n(on shapes, not CIFAR-10)"
     assert figure.get_supxlabel() == "CustomResNet of width 4 on shapes"
+    assert lab.sign(figure, "DeepNet").get_supxlabel() == "DeepNet on shapes"
     assert lab.sign(plot_images(few.test_images[:4])).get_suptitle() == "on shapes, not CIFAR-10"
     real = replace(lab, images=replace(lab.images, name="cifar10"))
     assert real.sign(plot_images(few.test_images[:4], title="Four")).get_suptitle() == "Four"
