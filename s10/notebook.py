@@ -102,7 +102,8 @@ def show(*things) -> None:
 
     for thing in things:
         lines, _ = inspect.getsourcelines(thing)
-        path = Path(inspect.getsourcefile(thing))
+        # Behind a decorator, such as torch.no_grad(), stands the function itself.
+        path = Path(inspect.getsourcefile(inspect.unwrap(thing)))
         where = path.relative_to(Path(__file__).parent.parent).as_posix()
         display(Markdown(f"from `{where}`:\n\n```python\n{''.join(lines).rstrip()}\n```"))
 

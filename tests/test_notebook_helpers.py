@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from s10 import CustomResNet, InputError, Recipe, explorer, notebook, plot_images, plot_schedules
+from s10 import (
+    CustomResNet,
+    InputError,
+    Recipe,
+    evaluate,
+    explorer,
+    notebook,
+    plot_images,
+    plot_schedules,
+)
 from s10.experiments import DeepNet, compare_depths, compare_schedules, final_accuracy, final_loss
 from s10.progress import BatchBar, no_bars, time_left
 
@@ -83,9 +92,17 @@ def test_a_picture_shows_itself_without_pyplot(few):
     assert plot_images(few.test_images[:4])._repr_png_().startswith(b"\x89PNG")
 
 
-def test_the_source_that_is_shown_is_the_source(capsys):
-    notebook.show(CustomResNet.forward)  # Without a notebook, display prints the object.
-    assert "Markdown" in capsys.readouterr().out
+def test_the_source_that_is_shown_is_the_source(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    notebook.show(CustomResNet, evaluate)
+    first, second = (markdown.data for markdown in shown)
+    assert first.startswith("from `s10/custom_resnet.py`:\n\n```python\nclass CustomResNet")
+    assert first.endswith("return self.fc(x.flatten(1))\n```")
+    # Decorated by torch.no_grad(), and still from its own file.
+    assert second.startswith(
+        "from `s10/training.py`:\n\n```python\n@torch.no_grad()\ndef evaluate("
+    )
 
 
 def test_the_schedules_are_compared_from_the_same_start(few, tiny, capsys):
