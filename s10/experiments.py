@@ -44,6 +44,8 @@ def compare_schedules(images: Images, recipe: Recipe, device="cpu") -> pd.DataFr
             images.classes, optimizer=optimizer, scheduler=scheduler,
         )  # fmt: skip
         histories.append(result.history.assign(schedule=name))
+        if result.interrupted:  # The stop button stops all of them.
+            break
     return pd.concat(histories, ignore_index=True)
 
 
@@ -105,6 +107,8 @@ def compare_depths(
                 }
                 for row in result.history.itertuples()
             ]
+            if result.interrupted:  # The stop button stops all of them.
+                return pd.DataFrame(rows)
     return pd.DataFrame(rows)
 
 
