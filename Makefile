@@ -58,7 +58,7 @@ pairs: $(READY)
 links: $(READY)
 	$(BIN)/python .ci/links.py
 
-## run the notebooks on real data and store their outputs (10 minutes on 2 cores)
+## run the notebooks on real data and store their outputs (a quarter of an hour on 2 cores)
 notebooks: $(READY)
 	$(BIN)/python .ci/store_notebooks.py
 

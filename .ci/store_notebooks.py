@@ -4,13 +4,15 @@
 
 Each is run as a learner would, on the real data, in this environment's kernel;
 it is written only when all its cells ran. Progress bars and widget state are
-left out, pictures are made small. The minutes go to results/notebooks.json.
+left out, pictures are made small. Then it is run once more on the drawn shapes,
+only for the time. The seconds go to results/notebooks.json.
 """
 
 import base64
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -27,12 +29,14 @@ from s10.runs import commit, versions
 TIMES = pairs.NOTEBOOKS.parent / "results" / "notebooks.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COLOURS = 256
+START = "notebook.start()"
+# What tqdm draws: a carriage return, then "title: 10%|# | 1/10 [times]" or blanks to wipe it
+# out. Whatever else is in the same piece of stderr, a warning perhaps, stays.
+BAR = re.compile(r"\r(?:[^\r\n\[]*\[[^\r\n\]]*\]?| *)")
 
 
-def run(path: Path) -> float:
-    """Run one notebook and write it with its outputs; gives back the seconds."""
-    pairs.update(path.with_suffix(".py"), path)
-    notebook = nbformat.read(path, 4)
+def run(notebook: nbformat.NotebookNode) -> float:
+    """Run all cells; gives back the seconds."""
     # Elsewhere, so that nothing a notebook writes ends up in the repository.
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
@@ -44,29 +48,48 @@ def run(path: Path) -> float:
         )
         start = time.perf_counter()
         client.execute()
-        seconds = time.perf_counter() - start
+        return time.perf_counter() - start
+
+
+def store(path: Path) -> float:
+    """Run one notebook and write it with its outputs; gives back the seconds."""
+    pairs.update(path.with_suffix(".py"), path)
+    notebook = nbformat.read(path, 4)
+    seconds = run(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # Time stamps of each cell.
         if cell.cell_type == "code":
-            cell.outputs = joined([clean(output) for output in cell.outputs if kept(output)])
+            outputs = [clean(output) for output in cell.outputs]
+            cell.outputs = joined([output for output in outputs if kept(output)])
     pairs.write(path, notebook.cells)
     return seconds
 
 
-def kept(output) -> bool:
-    """Progress bars (carriage returns on stderr) and widgets live only while they run."""
-    if output.output_type == "stream":
-        return not (output.name == "stderr" and (not output.text.strip() or "\r" in output.text))
-    return WIDGET not in output.get("data", {})
+def time_on_shapes(path: Path) -> float:
+    """Seconds that the notebook takes on the smallest data; nothing is written."""
+    notebook = nbformat.read(path, 4)
+    (setup,) = [cell for cell in notebook.cells if START in cell.source]
+    setup.source = setup.source.replace(START, 'notebook.start(data="shapes")')
+    return run(notebook)
 
 
 def clean(output):
-    """The output with its picture made smaller."""
+    """The output without the progress bars that were drawn, its picture made smaller."""
+    if output.get("name") == "stderr":
+        text = BAR.sub("", output.text)
+        output.text = text if text.strip() else ""
     picture = output.get("data", {}).get("image/png")
     if picture:
         output["data"]["image/png"] = smaller(picture)
     output.get("metadata", {}).pop("image/png", None)
     return output
+
+
+def kept(output) -> bool:
+    """Widgets live only while they run, and of a bar nothing is left."""
+    if output.output_type == "stream":
+        return bool(output.text)
+    return WIDGET not in output.get("data", {})
 
 
 def joined(outputs: list) -> list:
@@ -90,21 +113,30 @@ def smaller(picture: str) -> str:
     return min(picture.strip(), short, key=len)
 
 
+def chosen(names: list[str]) -> list[Path]:
+    """The scripts of these notebooks, of all if none is named."""
+    scripts = {path.stem: path for path in sorted(pairs.NOTEBOOKS.glob("[0-9]*.py"))}
+    if unknown := set(names) - set(scripts):
+        sys.exit(f"no notebook {', '.join(sorted(unknown))}: there are {', '.join(scripts)}")
+    return [scripts[name] for name in names] or list(scripts.values())
+
+
 def main() -> None:
+    paths = chosen(sys.argv[1:])
     # A still picture in place of the sliders.
     os.environ["S10_STATIC"] = "1"
     os.environ.setdefault("S10_DATA", str(pairs.NOTEBOOKS.parent / "data"))
     os.environ["S10_DATA"] = str(Path(os.environ["S10_DATA"]).resolve())
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
     device = pick_device("auto")
-    for path in sorted(pairs.NOTEBOOKS.glob("[0-9]*.py")):
-        if sys.argv[1:] and path.stem not in sys.argv[1:]:
-            continue
+    for path in paths:
         code = commit()
-        seconds = run(path.with_suffix(".ipynb"))
-        print(f"{path.stem}: {seconds:.0f} s", flush=True)
+        seconds = store(path.with_suffix(".ipynb"))
+        on_shapes = time_on_shapes(path.with_suffix(".ipynb"))
+        print(f"{path.stem}: {seconds:.0f} s, on shapes {on_shapes:.0f} s", flush=True)
         times[path.stem] = {
             "seconds": round(seconds),
+            "seconds_on_shapes": round(on_shapes),
             "device": describe(device),
             "precision": pick_precision("auto", device).name,
             "versions": versions(),

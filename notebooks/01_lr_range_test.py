@@ -18,9 +18,10 @@
 #
 # **You need** Python and a little PyTorch: tensors, a model, a loss, an optimizer.
 #
-# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured); on Colab's T4 GPU about the
-# same (estimated). Add half an hour for the exercises. No GPU? Then everything happens with a
-# network of a quarter of the width. No CIFAR-10 and no internet? Then with drawn shapes.
+# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured, with a quarter of the
+# network's width), with drawn shapes about 2; on Colab's T4 GPU about 3, at full width
+# (estimated). Add half an hour for the exercises. Without a GPU the narrow network is taken by
+# itself, and the shapes without CIFAR-10 and internet, or for `notebook.start(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -37,9 +38,12 @@ if importlib.util.find_spec("s10") is None:
     if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
         print("installing s10 …", flush=True)
         # !pip install -q git+https://github.com/s10-course/s10
+        importlib.invalidate_caches()
+        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
     else:
-        raise SystemExit("s10 is not installed here; in the repository's folder: make lab")
-    importlib.invalidate_caches()
+        advice = "type `make lab` in the repository's folder"
+    if importlib.util.find_spec("s10") is None:
+        raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
 from s10 import exercises, figures, notebook, reference

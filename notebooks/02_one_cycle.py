@@ -18,8 +18,10 @@
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are.
 #
-# **Time** to run all cells: about 2 minutes on 2 CPU cores (measured); on Colab's T4 GPU about the
-# same (estimated). Add half an hour for the exercises.
+# **Time** to run all cells: about 2 minutes on 2 CPU cores (measured, with a quarter of the
+# network's width), with drawn shapes about 1; on Colab's T4 GPU about 2, at full width
+# (estimated). Add half an hour for the exercises. The shapes are taken without CIFAR-10 and
+# internet, or for `notebook.start(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -33,9 +35,12 @@ if importlib.util.find_spec("s10") is None:
     if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
         print("installing s10 …", flush=True)
         # !pip install -q git+https://github.com/s10-course/s10
+        importlib.invalidate_caches()
+        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
     else:
-        raise SystemExit("s10 is not installed here; in the repository's folder: make lab")
-    importlib.invalidate_caches()
+        advice = "type `make lab` in the repository's folder"
+    if importlib.util.find_spec("s10") is None:
+        raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
 from s10 import exercises, figures, notebook, reference

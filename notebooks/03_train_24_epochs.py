@@ -18,9 +18,10 @@
 #
 # **You need** notebooks 1 and 2, or LRMIN, LRMAX and the shape of the one-cycle LR from elsewhere.
 #
-# **Time** to run all cells: about 9 minutes on 2 CPU cores (measured; a quarter of the width); on
-# Colab's T4 GPU about 8, at full width (estimated). Add an hour for the exercises. In a hurry?
-# `lab = notebook.start(data="shapes")` below takes drawn shapes, a tenth of the images.
+# **Time** to run all cells: about 9 minutes on 2 CPU cores (measured, with a quarter of the
+# network's width), with drawn shapes about 2; on Colab's T4 GPU about 8, at full width
+# (estimated). Add an hour for the exercises. The shapes are taken without CIFAR-10 and
+# internet, or for `notebook.start(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -34,9 +35,12 @@ if importlib.util.find_spec("s10") is None:
     if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
         print("installing s10 …", flush=True)
         # !pip install -q git+https://github.com/s10-course/s10
+        importlib.invalidate_caches()
+        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
     else:
-        raise SystemExit("s10 is not installed here; in the repository's folder: make lab")
-    importlib.invalidate_caches()
+        advice = "type `make lab` in the repository's folder"
+    if importlib.util.find_spec("s10") is None:
+        raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
 from s10 import exercises, figures, notebook, reference
@@ -137,9 +141,13 @@ exercises.network.parameters_of_a_block(parameters)
 # %% [markdown]
 # ## The network, block by block
 #
-# Here is your own copy, to change as you like. First the pieces. A convolution with kernel 3, stride
-# 1 and padding 1 keeps height and width. It has no bias, since the batch norm
-# ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) behind it subtracts any constant:
+# The network is close to the one with which David Page won a DAWNBench round
+# ([How to Train Your ResNet, 2018](https://myrtle.ai/learn/how-to-train-your-resnet/)): few layers,
+# wide, and quick to train. Here is your own copy, to change as you like.
+#
+# First the pieces. A convolution with kernel 3, stride 1 and padding 1 keeps height and width. It
+# has no bias, since the batch norm ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167))
+# behind it subtracts any constant:
 
 # %%
 import torch
@@ -336,8 +344,8 @@ my_last = None
 # ## 24 epochs
 #
 # One line for each epoch. You may stop the cell with the stop button: the model stays as it is by
-# then, and `result.history` has the epochs so far; the cells below work with them. Replace
-# `s10.CustomResNet` by `MyResNet` to train your own copy.
+# then, `result.history` has the epochs that are finished, and with one at least the cells below
+# work. Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
 
 # %%
 lab.announce(recipe.epochs)
@@ -460,10 +468,45 @@ exercises.network.accuracy_over_batches(accuracy_over_batches)
 # </details>
 
 # %% [markdown]
+# ### Exercise 3.7
+# The hardest one: a residual block that changes the shape. Its branch is a `down_block` from
+# `channels_in` to `channels_out` channels and a `conv_block`; its shortcut is a projection, a 1×1
+# convolution without bias. Give back their sum. What must the projection have so that both fit?
+
+# %%
+class ProjectionBlock(nn.Module):
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+
+    def forward(self, x):
+        ...
+
+
+exercises.network.projection_block(ProjectionBlock)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# class ProjectionBlock(nn.Module):
+#     def __init__(self, channels_in, channels_out):
+#         super().__init__()
+#         self.branch = nn.Sequential(
+#             down_block(channels_in, channels_out), conv_block(channels_out, channels_out)
+#         )
+#         self.shortcut = nn.Conv2d(channels_in, channels_out, kernel_size=1, stride=2, bias=False)
+#
+#     def forward(self, x):
+#         return self.branch(x) + self.shortcut(x)
+# ```
+# With it, layers 1 and 3 of `MyResNet` could be one block each, and layer 2 a residual one as well.
+# </details>
+
+# %% [markdown]
 # ## Go on
 #
-# Change one thing and train again: your own `MyResNet` without the shortcut in layer 3, a peak at
-# epoch 12, CutOut off (`dataclasses.replace(recipe, cutout=0)`), batch norm before the pooling. Say
+# Change one thing and train again: your own `MyResNet` without the shortcut in layer 3, or with a
+# `ProjectionBlock` as layer 2, a peak at epoch 12, CutOut off (`dataclasses.replace(recipe, cutout=0)`), batch norm before the pooling. Say
 # beforehand what you expect. A short run shows most of it:
 
 # %%

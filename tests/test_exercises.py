@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from s10.custom_resnet import CustomResNet, ResBlock, conv_block
+from s10.custom_resnet import CustomResNet, ResBlock, conv_block, down_block
 from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -60,6 +60,30 @@ class Blank(nn.Module):
         super().__init__()
 
     def forward(self, x): ...
+
+
+class Projected(nn.Module):
+    """The right answer to 3.7, and by its switches the wrong ones."""
+
+    stride, kernels, sum_of = 2, 2, staticmethod(lambda branch, shortcut: branch + shortcut)
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        rest = [conv_block(channels_out, channels_out) for _ in range(self.kernels - 1)]
+        self.branch = nn.Sequential(down_block(channels_in, channels_out), *rest)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, self.stride, bias=False)
+
+    def forward(self, x):
+        return self.sum_of(self.branch(x), self.shortcut(x))
+
+
+class BlankProjection(nn.Module):
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+
+
+def projected(sum_of=Projected.sum_of, **switches):
+    return type("Wrong", (Projected,), {"sum_of": staticmethod(sum_of), **switches})
 
 
 class AveragePool(CustomResNet):
@@ -212,6 +236,15 @@ WRONG = [
     (network.accuracy_over_batches, lambda b: sum(h for h, _ in b), "divide"),
     (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
     (network.accuracy_over_batches, gives(0.1), "768 hits"),
+    (network.projection_block, BlankProjection, "not filled in"),
+    (network.projection_block, lambda i, o: down_block(i, o), "one 1×1"),
+    (network.projection_block, projected(kernels=1), "two 3×3"),
+    (network.projection_block, projected(stride=1), "stride 2"),
+    (network.projection_block, projected(lambda b, s: torch.relu(b + s)), "no ReLU behind"),
+    (network.projection_block, projected(lambda b, s: b - 1 + 0 * s), "not added|two paths"),
+    (network.projection_block, projected(lambda b, s: s), "shortcut alone"),
+    (network.projection_block, projected(lambda b, s: b * s), "two paths"),
+    (network.projection_block, projected(lambda b, s: (b + s)[..., :2]), "should become"),
     (network.same_network, AveragePool, "order"),
     (network.same_network, lambda c, w: CustomResNet(c, w + 1), "parameters"),
 ]
@@ -233,6 +266,7 @@ CHECKS = {
     "3.4": network.receptive_field,
     "3.5": network.class_accuracy,
     "3.6": network.accuracy_over_batches,
+    "3.7": network.projection_block,
 }
 
 
@@ -256,7 +290,7 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
 
 @pytest.mark.parametrize("number", CHECKS)
 def test_the_folded_solution_passes_and_the_blank_does_not(number):
-    scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block}
+    scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block, "down_block": down_block}
     before = torch.get_rng_state()
     exec(solutions()[number], scope)
     answer = list(scope.values())[-1]  # What the solution defines last.

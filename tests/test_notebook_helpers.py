@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from s10 import (
     CustomResNet,
+    Fit,
     InputError,
     Recipe,
     evaluate,
@@ -123,6 +125,20 @@ def test_the_depths_are_compared(few, tiny, capsys):
     losses = final_loss(table)
     assert set(losses) == {f"{d} layers, {k}" for d in (3, 5) for k in ("plain", "residual")}
     assert all(np.isfinite(list(losses.values())))
+
+
+@pytest.mark.parametrize("compare", [compare_schedules, compare_depths])
+def test_the_stop_button_stops_the_whole_comparison(few, tiny, monkeypatch, compare, capsys):
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        row = {"epoch": 1, "train_loss": 2.0, "test_accuracy": 0.1}
+        return Fit(pd.DataFrame([row]), None, 1.0, interrupted=True)
+
+    monkeypatch.setattr("s10.experiments.fit", interrupted)
+    assert len(compare(few, tiny)) == 1
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("depth", [3, 9])

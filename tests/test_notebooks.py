@@ -4,7 +4,7 @@ That their cells run, and that those marked NBVAL_CHECK_OUTPUT give what is
 stored, is tested by nbval: `make test` runs it after these.
 """
 
-import importlib.util
+import importlib
 import json
 import re
 import shutil
@@ -24,12 +24,12 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def script(name):
-    """A module from .ci/."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """A module from .ci/, where they import one another."""
+    sys.path.insert(0, str(ROOT / ".ci"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 def code_cells(path):
@@ -187,28 +187,55 @@ def test_it_asks_for_a_prediction_and_compares(path):
 def test_the_minutes_in_its_text_were_measured(path):
     found = TIMES[path.stem]
     assert re.fullmatch("[0-9a-f]{40}", found["commit"])
-    (minutes,) = re.findall(
-        r"about (\d+) minutes\s+#? ?on 2 CPU cores \(measured", path.with_suffix(".py").read_text()
+    text = re.sub(r"\n# ", " ", path.with_suffix(".py").read_text())
+    ((minutes, shapes),) = re.findall(
+        r"about (\d+) minutes on 2 CPU cores \(measured.*?, with drawn shapes about (\d+);", text
     )
     assert int(minutes) == pytest.approx(found["seconds"] / 60, abs=0.75)
+    assert int(shapes) == pytest.approx(found["seconds_on_shapes"] / 60, abs=0.75)
 
 
 def test_stored_outputs_are_cleaned():
     store = script("store_notebooks")
     new = nbformat.v4.new_output
     kept = [
-        store.kept(output)
+        store.kept(store.clean(output))
         for output in (
-            new("stream", name="stderr", text="\repoch 1: 10%|#"),
+            new("stream", name="stderr", text="\repoch 1: 10%|# | 1/10 [00:00<00:09, 1.0batch/s]"),
             new("stream", name="stderr", text="UserWarning: look"),
             new("stream", name="stdout", text="epoch 1/24"),
             new("display_data", data={store.WIDGET: {}, "text/plain": "VBox"}),
-            new("display_data", data={"image/png": ""}),
+            new("display_data", data={"text/plain": "a picture"}),
         )
     ]
     assert kept == [False, True, True, False, True]
     parts = [new("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
     assert [output.text for output in store.joined(parts)] == ["a\nb\n"]
+
+
+def test_a_warning_beside_a_progress_bar_is_not_swept_away_with_it():
+    import io
+    import warnings
+
+    from tqdm import tqdm
+
+    store = script("store_notebooks")
+    drawn = io.StringIO()
+    for number in tqdm(range(3), "epoch 1", file=drawn, leave=False, mininterval=0):
+        if number == 1:
+            text = warnings.formatwarning("look", UserWarning, "here.py", 1, "look()")
+            drawn.write(text)
+    output = store.clean(nbformat.v4.new_output("stream", name="stderr", text=drawn.getvalue()))
+    assert output.text.rstrip() == text.rstrip()
+
+
+def test_a_mistyped_notebook_is_named():
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "store_notebooks.py", "01_lr_range"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"no notebook 01_lr_range: there are {', '.join(NAMES)}"
 
 
 def test_a_stored_picture_is_smaller_and_looks_the_same():

@@ -140,6 +140,46 @@ def accuracy_over_batches(function) -> None:
     raise Wrong(f"768 hits among 1,360 images are {768 / 1360:.4f}, yours gives {value:.4f}.")
 
 
+@check(
+    "Exercise 3.7", "Both paths halve the picture and change the channels, so they can be added."
+)
+def projection_block(block_class) -> None:
+    """`block_class(channels_in, channels_out)`: halves the picture; 1×1 projection as shortcut."""
+    torch.manual_seed(0)
+    block = block_class(4, 8)
+    kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    projections = [m for m in kernels if m.kernel_size == (1, 1)]
+    branch = [m for m in kernels if m.kernel_size == (3, 3)]
+    if not kernels:
+        raise Wrong("not filled in yet: it has no convolutions.")
+    if len(projections) != 1:
+        raise Wrong(f"one 1×1 convolution is asked for, yours has {len(projections)}.")
+    if len(branch) != 2:
+        raise Wrong(f"two 3×3 convolutions are asked for, yours has {len(branch)}.")
+    x = torch.randn(2, 4, 8, 8)
+    try:
+        value = call(block, x.clone())
+    except RuntimeError as error:
+        if "size of tensor" in str(error):
+            raise Wrong(
+                "the two paths give different shapes: the projection needs stride 2, too, and "
+                "channels_out channels."
+            ) from None
+        raise
+    if value.shape != (2, 8, 4, 4):
+        raise Wrong(f"(2, 4, 8, 8) should become (2, 8, 4, 4), yours gives {tuple(value.shape)}.")
+    if value.min() >= 0:
+        raise Wrong("there is no ReLU behind the addition in this assignment.")
+    # Batch norm makes nothing of nothing, so a path whose weights are zero adds zero.
+    alone, shortcut = _without(block, projections, x), _without(block, branch, x)
+    if torch.equal(alone, value):
+        raise Wrong("the projection is there, but it is not added.")
+    if torch.equal(shortcut, value):
+        raise Wrong("that is the shortcut alone; the branch is not added.")
+    if not torch.allclose(alone + shortcut, value, atol=1e-5):
+        raise Wrong("the output should be branch(x) + shortcut(x): two paths from the same x.")
+
+
 @check("Your copy", "It computes what the library's network computes.")
 def same_network(network_class) -> None:
     """A learner's copy of CustomResNet: same parameters, and the same output with the same ones."""
@@ -157,6 +197,18 @@ def same_network(network_class) -> None:
     with torch.no_grad():
         if not torch.allclose(copy(images), reference(images), atol=1e-4):
             raise Wrong("the parameters are the same, the output is another: look at the order.")
+
+
+@torch.no_grad()
+def _without(block: nn.Module, silenced: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    """The block's output while these convolutions give nothing."""
+    kept = [module.weight.clone() for module in silenced]
+    for module in silenced:
+        module.weight.zero_()
+    value = block(x.clone())
+    for module, weight in zip(silenced, kept, strict=True):
+        module.weight.copy_(weight)
+    return value
 
 
 def _take_over(model: nn.Module, source: nn.Module) -> None:
