@@ -18,7 +18,7 @@
 #
 # **You need** Python and a little PyTorch: tensors, a model, a loss, an optimizer.
 #
-# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured, with a quarter of the
+# **Time** to run all cells: about 2 minutes on 2 CPU cores (measured, with a quarter of the
 # network's width), with drawn shapes about 2; on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU the narrow network is taken by
 # itself, and the shapes without CIFAR-10 and internet, or for `notebook.start(data="shapes")` below.
