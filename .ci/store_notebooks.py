@@ -30,9 +30,9 @@ TIMES = pairs.NOTEBOOKS.parent / "results" / "notebooks.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COLOURS = 256
 START = "notebook.start()"
-# What tqdm draws: a carriage return, then "title: 10%|# | 1/10 [times]" or blanks to wipe it
-# out. Whatever else is in the same piece of stderr, a warning perhaps, stays.
-BAR = re.compile(r"\r(?:[^\r\n\[]*\[[^\r\n\]]*\]?| *)")
+# What tqdm draws: a carriage return, then "title:  10%|# | 1/10 [times]" or blanks to wipe it
+# out. Whatever else is in the same piece of text, an epoch's line or a warning, stays.
+BAR = re.compile(r"\r(?:[^\r\n|]*\|[^\r\n|]*\| \d+/\d+ \[[^\r\n\]]*\] *| *)")
 
 
 def run(notebook: nbformat.NotebookNode) -> float:
@@ -75,7 +75,7 @@ def time_on_shapes(path: Path) -> float:
 
 def clean(output):
     """The output without the progress bars that were drawn, its picture made smaller."""
-    if output.get("name") == "stderr":
+    if output.output_type == "stream":
         text = BAR.sub("", output.text)
         output.text = text if text.strip() else ""
     picture = output.get("data", {}).get("image/png")

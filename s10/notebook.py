@@ -150,5 +150,9 @@ def _introduction(lab: Lab) -> list[str]:
 
 def _in_words(minutes: float) -> str:
     if minutes < 1:
-        return f"{max(1, round(60 * minutes))} seconds"
-    return f"{minutes:.0f} minute{'s' if round(minutes) != 1 else ''}"
+        return _count(max(1, round(60 * minutes)), "second")
+    return _count(round(minutes), "minute")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ class BatchBar:
     def __init__(self, batches: Iterable, title: str = ""):
         self.bar = tqdm(
             batches, desc=title, leave=False, unit="batch", dynamic_ncols=True,
-            disable=not _can_draw(), mininterval=SECONDS_BETWEEN_UPDATES,
+            disable=not _can_draw(), mininterval=SECONDS_BETWEEN_UPDATES, file=bar_stream(),
         )  # fmt: skip
         self.last = -SECONDS_BETWEEN_UPDATES
 
@@ -67,6 +67,11 @@ def no_bars() -> Iterator[None]:
         yield
     finally:
         _quiet = before
+
+
+def bar_stream():
+    """Where bars are drawn: notebooks show stderr on red, and a wiped bar as an empty strip."""
+    return sys.stdout if _in_notebook() else sys.stderr
 
 
 def _can_draw() -> bool:

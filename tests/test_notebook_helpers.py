@@ -1,5 +1,6 @@
 """What the notebooks call: the preflight, sources, signed pictures, experiments, sliders."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from s10 import (
     plot_schedules,
 )
 from s10.experiments import DeepNet, compare_depths, compare_schedules, final_accuracy, final_loss
-from s10.progress import BatchBar, no_bars, time_left
+from s10.progress import BatchBar, bar_stream, no_bars, time_left
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_smoke_mode_is_small(smoke, capsys):
     assert lab.size(100, smoke=3) == 3
     assert lab.recipe.width < 16
     output = capsys.readouterr().out
-    for word in ("device", "precision", "data", "width 4", "seconds"):
+    for word in ("device", "precision", "data", "width 4", "second"):
         assert word in output
 
 
@@ -192,6 +193,20 @@ def test_the_time_left():
     assert time_left([], 24) == ""
     assert time_left(rows, 4) == ", 30 s left"
     assert time_left(rows, 24) == ", 6 min left"  # 5.5, rounded to even
+
+
+def test_bars_are_on_stdout_in_a_notebook_only(monkeypatch):
+    assert bar_stream() is sys.stderr
+    monkeypatch.setattr("s10.progress._in_notebook", lambda: True)
+    assert bar_stream() is sys.stdout
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [(0, "1 second"), (0.5, "30 seconds"), (1.2, "1 minute"), (2, "2 minutes")],
+)
+def test_minutes_in_words(minutes, words):
+    assert notebook._in_words(minutes) == words
 
 
 def test_bars_can_be_silenced(monkeypatch):

@@ -201,7 +201,7 @@ def test_stored_outputs_are_cleaned():
     kept = [
         store.kept(store.clean(output))
         for output in (
-            new("stream", name="stderr", text="\repoch 1: 10%|# | 1/10 [00:00<00:09, 1.0batch/s]"),
+            new("stream", name="stdout", text="\repoch 1: 10%|# | 1/10 [00:00<00:09, 1.0batch/s]"),
             new("stream", name="stderr", text="UserWarning: look"),
             new("stream", name="stdout", text="epoch 1/24"),
             new("display_data", data={store.WIDGET: {}, "text/plain": "VBox"}),
@@ -227,6 +227,20 @@ def test_a_warning_beside_a_progress_bar_is_not_swept_away_with_it():
             drawn.write(text)
     output = store.clean(nbformat.v4.new_output("stream", name="stderr", text=drawn.getvalue()))
     assert output.text.rstrip() == text.rstrip()
+
+
+def test_what_is_printed_behind_a_bar_stays(capsys):
+    from tqdm import tqdm
+
+    for _ in tqdm(range(3), "epoch 1/2, 5 s left", file=sys.stdout, leave=False, mininterval=0):
+        pass
+    print("epoch  1/2  LR 0.01 [and brackets] | 1.0 s")
+    drawn = capsys.readouterr().out
+    assert "100%|" in drawn
+    output = script("store_notebooks").clean(
+        nbformat.v4.new_output("stream", name="stdout", text=drawn)
+    )
+    assert output.text == "epoch  1/2  LR 0.01 [and brackets] | 1.0 s\n"
 
 
 def test_a_mistyped_notebook_is_named():

@@ -63,5 +63,5 @@ def _comparison(nets: pd.DataFrame) -> str:
     # Another seed moves a loss by this much.
     if abs(ends[deep] / ends[shallow] - 1) < 0.02:
         words = "about as well as"
-    losses = f"loss {ends[deep]:.2f} against {ends[shallow]:.2f} at the end"
+    losses = f"loss {ends[deep]:.2f} against {ends[shallow]:.2f}"
     return f"{deep} layers train {words} {shallow} ({losses})"

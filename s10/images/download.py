@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from s10.errors import S10Error
+from s10.progress import bar_stream
 
 CHUNK_BYTES = 1 << 16
 
@@ -53,7 +54,10 @@ def download(
         return
     part = path.with_name(path.name + ".part")
     said: dict[str, str] = {}
-    with tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=not progress) as bar:
+    with tqdm(
+        total=size, unit="B", unit_scale=True, desc=path.name, disable=not progress,
+        file=bar_stream(),
+    ) as bar:  # fmt: skip
         for slowest in (slow_bytes_per_second, 0):
             for address in addresses:
                 if slowest == 0 and said.get(address) != "slow":
