@@ -102,6 +102,15 @@ def test_misclassified_of_one_pair(predictions, shapes):
     assert sum(bool(axis.images) for axis in figure.axes) == top["count"]
 
 
+@pytest.mark.parametrize("columns", [3, 4, 5, 10])
+def test_the_title_of_the_misclassified_is_not_cut_off(predictions, shapes, columns):
+    top = predictions.confused_pairs().iloc[0]
+    for pair in ({}, {"true": top.true, "predicted": top.predicted}):
+        figure = s10.plot_misclassified(shapes.test_images, predictions, columns=columns, **pair)
+        figure.draw_without_rendering()
+        assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
+
+
 def test_without_mistakes_the_pictures_still_come(shapes):
     perfect = Predictions(
         np.eye(10, dtype=np.float32)[shapes.test_labels], shapes.test_labels, shapes.classes

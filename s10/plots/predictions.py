@@ -1,5 +1,7 @@
 """What the network gets right, what it confuses, and the images that it gets wrong."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -95,11 +97,12 @@ def plot_misclassified(
             f"({mistake.probability_true:.0%})",
             fontsize=9,
         )
-    which = f"{true or 'any class'} taken for {predicted or 'another'}: "
-    which = which if true or predicted else ""
-    figure.suptitle(
-        title or f"{which}{len(table)} of {len(predictions.labels)} are wrong; "
-        f"the {len(shown)} surest mistakes, each with what was said and what it is",
-        x=0.01, ha="left",
-    )  # fmt: skip
+    wrong = f"{len(table)} of {len(predictions.labels)} images are wrong"
+    if true or predicted:
+        times = f"{len(table)} time{'' if len(table) == 1 else 's'}"
+        wrong = f"{true or 'any class'} taken for {predicted or 'another'} {times}"
+    seen = f"{wrong}; the {len(shown)} surest mistakes, each with what was said and what it is"
+    # A figure does not wrap its title; at this size about 11 letters take an inch.
+    title = title or "\n".join(textwrap.wrap(seen, int(11 * figure.get_figwidth())))
+    figure.suptitle(title, x=0.01, ha="left")
     return figure
