@@ -88,8 +88,46 @@ def experiments() -> list[dict]:
     return entries
 
 
+def with_curves(row: dict) -> bool:
+    """Only the five systems' curves are shown anywhere."""
+    return row["kind"] == "submission"
+
+
+def submissions() -> list[dict]:
+    """One entry for each submission and each trap: its last epoch, one value a seed."""
+    entries = {}
+    for path in sorted(RESULTS.glob("submissions-*/runs.csv")):
+        for row in sorted(rows(path), key=lambda row: int(row["seed"])):
+            key = (path.parent.name, row["kind"], row["name"])
+            entry = entries.setdefault(
+                key,
+                {
+                    "from": f"results/{path.parent.name}",
+                    **{name: row[name] for name in ("kind", "name", "data")},
+                    **{name: int(row[name]) for name in ("width", "epochs", "parameters")},
+                    **{name: [] for name in ("seeds", "diverged", *CURVES)},
+                    **({"train_curves": [], "test_curves": []} if with_curves(row) else {}),
+                },
+            )
+            entry["seeds"].append(int(row["seed"]))
+            entry["diverged"].append(row["diverged"] == "True")
+            for name in CURVES:
+                entry[name].append(float(row[name]) if row[name] else None)
+            if with_curves(row) and not entry["diverged"][-1]:
+                curve = rows(path.parent / "curves" / f"{row['name']}-seed{row['seed']}.csv")
+                for split in ("train", "test"):
+                    values = [round(float(epoch[f"{split}_accuracy"]), 4) for epoch in curve]
+                    entry[f"{split}_curves"].append(values)
+    return list(entries.values())
+
+
 def main() -> int:
-    reference = {"training": training(), "lr_range": lr_range(), "experiments": experiments()}
+    reference = {
+        "training": training(),
+        "lr_range": lr_range(),
+        "experiments": experiments(),
+        "submissions": submissions(),
+    }
     text = json.dumps(reference, indent=1) + "\n"
     if "--check" in sys.argv[1:]:
         same = REFERENCE.exists() and REFERENCE.read_text() == text

@@ -19,10 +19,11 @@ SIZE = 32
 
 @dataclass(frozen=True)
 class Draws:
-    """What chance decided for N images: int64 tensors (N,), `flip` bool.
+    """What chance decided for N images: int64 tensors (N,), `flip` and `cut` bool.
 
     `top` and `left` (0 … 2·pad) place the crop in the padded image, `cut_top`
-    and `cut_left` (0 … 32 − cutout) the square in the crop.
+    and `cut_left` (0 … 32 − cutout) the square in the crop; `cut` says whether
+    there is one.
     """
 
     top: Tensor
@@ -30,6 +31,7 @@ class Draws:
     flip: Tensor
     cut_top: Tensor
     cut_left: Tensor
+    cut: Tensor
 
     def __getitem__(self, index) -> "Draws":
         return Draws(*(value[index] for value in vars(self).values()))
@@ -46,7 +48,11 @@ def draw(count: int, recipe: Recipe, generator: torch.Generator) -> Draws:
 
     top, left = uniform(2 * recipe.pad), uniform(2 * recipe.pad)
     flip = uniform(1).bool() if recipe.flip else torch.zeros(count, dtype=torch.bool)
-    return Draws(top, left, flip, uniform(SIZE - recipe.cutout), uniform(SIZE - recipe.cutout))
+    cut_top, cut_left = uniform(SIZE - recipe.cutout), uniform(SIZE - recipe.cutout)
+    cut = torch.ones(count, dtype=torch.bool)
+    if recipe.cutout_probability < 1:
+        cut = torch.rand(count, generator=generator) < recipe.cutout_probability
+    return Draws(top, left, flip, cut_top, cut_left, cut)
 
 
 class BatchAugment:
@@ -55,7 +61,7 @@ class BatchAugment:
     Args:
         images: uint8 (N, 32, 32, 3).
         mean, std: of each channel, scale 0–1.
-        recipe: its pad, pad_mode and cutout.
+        recipe: its pad, pad_mode, cutout and cutout_fill.
         device: where the images are to lie: 1,600 × 3 bytes each.
     """
 
@@ -63,6 +69,8 @@ class BatchAugment:
         self.mean = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
         self.std = 255 * torch.tensor(std, device=device).view(3, 1, 1)
         self.cutout = recipe.cutout
+        # In normalised numbers: 0 is the mean colour.
+        self.fill = -self.mean / self.std if recipe.cutout_fill == "black" else None
         padded = pad(images, recipe.pad, recipe.pad_mode, mean)
         self.padded = torch.from_numpy(padded).to(device)
         # Each crop is a window of the padded image: (N, top, left, 3, 32, 32),
@@ -76,8 +84,10 @@ class BatchAugment:
         mirrored, images = images.flip(3).view(torch.int64), images.view(torch.int64)
         images = torch.where(draws.flip[:, None, None, None], mirrored, images).view(torch.uint8)
         images = images.float().sub_(self.mean).div_(self.std)
-        square = self.within(draws.cut_top)[:, :, None] * self.within(draws.cut_left)[:, None, :]
-        return images.mul_(1 - square[:, None])  # 0 is the mean colour.
+        rows = self.within(draws.cut_top) * draws.cut[:, None]
+        square = (rows[:, :, None] * self.within(draws.cut_left)[:, None, :])[:, None]
+        images.mul_(1 - square)
+        return images if self.fill is None else images.add_(square * self.fill)
 
     def within(self, start: Tensor) -> Tensor:
         """1.0 for the rows (or columns) that the square covers, else 0.0: float32 (B, 32)."""

@@ -42,8 +42,8 @@ def train_pipeline(mean, std, recipe: Recipe) -> A.Compose:
                     num_holes_range=(1, 1),
                     hole_height_range=side,
                     hole_width_range=side,
-                    fill=fill,
-                    p=1.0,
+                    fill=fill if recipe.cutout_fill == "mean" else 0,
+                    p=recipe.cutout_probability,
                 )
             )
         return A.Compose([*steps, A.Normalize(mean=mean, std=std), ToTensorV2()])

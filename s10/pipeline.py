@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from s10.batches import eval_batches, train_batches
-from s10.custom_resnet import CustomResNet
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
 from s10.errors import InputError
 from s10.images import Images, load_images
 from s10.lr_range import LRRange, range_test_per_batch, range_test_per_epoch
+from s10.networks import NETWORKS, make_network
 from s10.plots import (
     plot_class_accuracy,
     plot_confusion,
@@ -57,9 +58,9 @@ def train_run(
     if torch_device.type == "cpu":
         keep_freed_memory()
     Run.check_free(out, overwrite)
-    images = load_images(recipe.data, data_dir, data_url)
+    images = load_images(recipe.data, data_dir, data_url).normalised_by(recipe.std_of)
     seed_everything(recipe.seed)
-    model = CustomResNet(len(images.classes), recipe.width).to(torch_device)
+    model = make_network(recipe, len(images.classes)).to(torch_device)
     batches = train_batches(images, recipe, torch_device, workers)
     # Before the folder is made: a schedule that cannot be must leave nothing behind.
     rates, momenta = trace(
@@ -67,7 +68,7 @@ def train_run(
     )
     run = Run.start(out, recipe, overwrite)
     print("\n".join(_introduction(recipe, images, model, len(batches), torch_device, precision)))
-    subject = f"CustomResNet of width {recipe.width} on {images.name}, seed {recipe.seed}"
+    subject = f"{_name(recipe)} of width {recipe.width} on {images.name}, seed {recipe.seed}"
     schedule = plot_schedule(rates, momenta, len(batches))
     sign(schedule, subject).savefig(run.folder / "schedule.png")
 
@@ -135,10 +136,11 @@ def lr_range_run(
             "or replace it with --overwrite"
         )
     check_writable(out)
-    images = load_images(recipe.data, data_dir, data_url).subset(train_images)
+    images = load_images(recipe.data, data_dir, data_url).normalised_by(recipe.std_of)
+    images = images.subset(train_images)
 
-    def make_model() -> CustomResNet:
-        return CustomResNet(len(images.classes), recipe.width).to(torch_device)
+    def make_model() -> nn.Module:
+        return make_network(recipe, len(images.classes)).to(torch_device)
 
     def make_batches(seeded: Recipe):
         return train_batches(images, seeded, torch_device, workers)
@@ -167,7 +169,7 @@ def lr_range_run(
             **options,
         )
     out.mkdir(parents=True, exist_ok=True)
-    subject = f"CustomResNet of width {recipe.width} on {images.name}"
+    subject = f"{_name(recipe)} of width {recipe.width} on {images.name}"
     sign(plot_lr_range(result), subject).savefig(out / "lr_range.png")
     result.curves.to_csv(out / "lr_range.csv", index=False)
     summary = {
@@ -199,6 +201,10 @@ def save_pictures(folder: Path, images: Images, predictions: Predictions, subjec
         sign(figure, subject).savefig(folder / name)
 
 
+def _name(recipe: Recipe) -> str:
+    return NETWORKS[recipe.network].__name__
+
+
 def _introduction(recipe, images, model, steps, device: torch.device, precision) -> list[str]:
     parameters = sum(p.numel() for p in model.parameters())
     final_lr = recipe.lr_min if recipe.final_lr is None else recipe.final_lr
@@ -206,7 +212,7 @@ def _introduction(recipe, images, model, steps, device: torch.device, precision)
         f"device     {describe(device)}, precision {precision.name}",
         f"data       {images.name}: {len(images.train_images):,} training and "
         f"{len(images.test_images):,} test images, {len(images.classes)} classes",
-        f"network    CustomResNet, width {recipe.width}: {parameters:,} parameters",
+        f"network    {_name(recipe)}, width {recipe.width}: {parameters:,} parameters",
         f"training   {recipe.epochs} epochs of {steps} batches of {recipe.batch_size}, "
         f"{recipe.optimizer}, {recipe.augment} augmentation, seed {recipe.seed}",
         f"LR         {recipe.lr_min:g} up to {recipe.lr_max:g} at the end of epoch "

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from s10.batches import train_batches
-from s10.custom_resnet import CustomResNet
 from s10.device import pick_precision
 from s10.images.cifar10 import CIFAR10_MEAN, CIFAR10_STD
 from s10.images.dataset import Images
+from s10.networks import make_network
 from s10.progress import no_bars
 from s10.recipe import Recipe
 from s10.training import make_optimizer, train_epoch
@@ -42,7 +42,7 @@ def predicted_minutes(
 def seconds_per_step(recipe: Recipe, device: torch.device, steps: int = 20) -> float:
     """Seconds of one training step, mean over `steps` after two that warm up."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), no_bars():
-        model = CustomResNet(10, recipe.width).to(device, memory_format=torch.channels_last)
+        model = make_network(recipe).to(device, memory_format=torch.channels_last)
         # Different pictures in each step, but no more of them than needed.
         pictures = random_images(min(4, steps) * recipe.batch_size)
         batches = train_batches(pictures, replace(recipe, augment="batched"), device)

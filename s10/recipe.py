@@ -10,10 +10,22 @@ from pathlib import Path
 from s10.errors import InputError, positive_float, positive_int
 
 CHOICES = {
+    # The assignment's network, those of `s10.submissions`, and single changes to the former.
+    "network": (
+        "custom_resnet",
+        "era1-s10-strided",
+        "eva8-s8",
+        "softmax",
+        "relu_before_bn",
+        "two_branches",
+    ),
     "optimizer": ("adam", "sgd"),
+    "schedule": ("one_cycle", "one_cycle_per_epoch"),
     "anneal": ("linear", "cos"),
     "augment": ("batched", "albumentations"),
     "pad_mode": ("reflect", "constant"),
+    "cutout_fill": ("mean", "black"),
+    "std_of": ("pixels", "images"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 
@@ -34,6 +46,7 @@ class Recipe:
 
     # What is trained on what.
     data: str = "cifar10"  # cifar10, shapes or folder:PATH
+    network: str = "custom_resnet"  # or another of `s10.networks`
     width: int = 64  # channels of the prep layer; 16 for a laptop's CPU
     seed: int = 0  # initial weights, order of the images, augmentation
     precision: str = "auto"  # auto takes the fastest that the device does well
@@ -43,14 +56,21 @@ class Recipe:
     epochs: int = 24
     batch_size: int = 512
     optimizer: str = "adam"
+    nesterov: bool = True  # for sgd
     augment: str = "batched"  # or albumentations: the same distribution, slower
     pad: int = 4  # pixels on each side before the crop
     pad_mode: str = "reflect"  # mirror the border, or "constant": the mean colour
     flip: bool = True
     cutout: int = 8  # side of the square, in pixels; 0 for none
+    cutout_probability: float = 1.0  # of each image
+    cutout_fill: str = "mean"  # the square's colour
+    # What the images are divided by: the deviation of all pixels, or, as many published
+    # solutions do by mistake, the mean of the deviations of single images.
+    std_of: str = "pixels"
 
     # One-cycle: lr_min → lr_max at the end of peak_epoch → lr_min at the end.
-    peak_epoch: int = 5
+    schedule: str = "one_cycle"  # the LR moves each batch, or once an epoch
+    peak_epoch: float = 5  # with a fraction, the peak lies within an epoch
     lr_max: float = 0.01
     lr_min: float = 0.00001
     final_lr: float | None = None  # below lr_min: annihilation; the assignment has none
@@ -71,9 +91,9 @@ class Recipe:
                 raise InputError(f"{field.name} must be true or false, not {value!r}")
             if field.type in (str, "str") and not isinstance(value, str):
                 raise InputError(f"{field.name} must be a text, not {value!r}")
-        for name in ("width", "epochs", "batch_size", "peak_epoch"):
+        for name in ("width", "epochs", "batch_size"):
             positive_int(name, getattr(self, name))
-        for name in ("lr_max", "lr_min"):
+        for name in ("lr_max", "lr_min", "peak_epoch"):
             positive_float(name, getattr(self, name))
         if self.final_lr is not None:
             positive_float("final_lr", self.final_lr)
@@ -91,6 +111,11 @@ class Recipe:
         fractions = ("momentum_max", "momentum_min", "beta2", "label_smoothing")
         for name in fractions:
             _at_least_zero(name, getattr(self, name), below=1)
+        _at_least_zero("cutout_probability", self.cutout_probability, below=math.inf)
+        if self.cutout_probability > 1:
+            raise InputError(
+                f"cutout_probability must be from 0 to 1, not {self.cutout_probability}"
+            )
         _at_least_zero("weight_decay", self.weight_decay, below=math.inf)
         if self.lr_min > self.lr_max:
             raise InputError(f"lr_min ({self.lr_min}) must not be above lr_max ({self.lr_max})")
@@ -102,7 +127,9 @@ class Recipe:
     def with_epochs(self, epochs: int) -> "Recipe":
         """The same recipe over another number of epochs, its peak at the same fraction."""
         positive_int("epochs", epochs)
-        peak = min(epochs, max(1, round(self.peak_epoch / self.epochs * epochs)))
+        peak = self.peak_epoch / self.epochs * epochs
+        if float(self.peak_epoch).is_integer():  # Then the new one is whole, too.
+            peak = min(epochs, max(1, round(peak)))
         return dataclasses.replace(self, epochs=epochs, peak_epoch=peak)
 
     def with_lr_max(self, lr_max: float) -> "Recipe":
@@ -151,26 +178,3 @@ class Recipe:
         except (ValueError, RecursionError) as error:
             raise InputError(f"the recipe {path} is not JSON: {error}") from None
         return cls.from_dict(values, f"the recipe {path}")
-
-
-RECIPES = {"assignment": Recipe()}
-
-
-def find_recipe(name_or_file: str) -> Recipe:
-    """A recipe by its name in `RECIPES`, or from a JSON file (or a run's folder).
-
-    Raises:
-        InputError: neither exists; the message names the nearest recipe.
-    """
-    if name_or_file in RECIPES:
-        return RECIPES[name_or_file]
-    path = Path(name_or_file).expanduser()
-    if path.is_dir():
-        path = path / "recipe.json"
-    if path.exists() or path.suffix == ".json":
-        return Recipe.from_file(path)
-    nearest = difflib.get_close_matches(name_or_file, RECIPES, 1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise InputError(
-        f"there is no recipe {name_or_file!r} and no such file; recipes: {', '.join(RECIPES)}{hint}"
-    )

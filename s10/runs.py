@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from s10.custom_resnet import CustomResNet
 from s10.errors import InputError
+from s10.networks import make_network
 from s10.recipe import Recipe
 
 COLUMNS = (
@@ -117,7 +117,7 @@ class Run:
         """The recipe of the run."""
         return Recipe.from_file(self.folder / "recipe.json")
 
-    def load_model(self) -> tuple[CustomResNet, dict]:
+    def load_model(self) -> tuple[nn.Module, dict]:
         """The trained network and its notes: classes, mean, std.
 
         Raises:
@@ -131,7 +131,7 @@ class Run:
                 notes = json.loads(file.metadata()["s10"])
                 notes = {name: notes[name] for name in ("classes", "mean", "std")}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            model = CustomResNet(len(notes["classes"]), self.recipe().width)
+            model = make_network(self.recipe(), len(notes["classes"]))
             model.load_state_dict(weights)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

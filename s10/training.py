@@ -64,7 +64,7 @@ def seed_everything(seed: int) -> None:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = None) -> Optimizer:
-    """Adam (Kingma & Ba 2014) or SGD with Nesterov momentum, as the recipe says.
+    """Adam (Kingma & Ba 2014) or SGD, plain or with Nesterov's momentum, as the recipe says.
 
     Args:
         momentum: Adam's β1 or SGD's momentum, 0 ≤ momentum < 1. Default: the
@@ -78,7 +78,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = No
             lr=recipe.lr_min,
             momentum=momentum,
             weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum_min > 0,
+            nesterov=recipe.nesterov and recipe.momentum_min > 0,
         )
     return torch.optim.Adam(
         model.parameters(),

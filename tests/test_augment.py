@@ -198,3 +198,25 @@ def test_an_unknown_argument_would_not_pass_silently(monkeypatch):
     )
     with pytest.raises(UserWarning, match="not valid"):
         train_pipeline(CIFAR10_MEAN, CIFAR10_STD, Recipe())
+
+
+@pytest.mark.parametrize("augment", KINDS)
+def test_a_square_for_some_of_the_images_in_black(augment):
+    recipe = replace(Recipe(), augment=augment, cutout_probability=0.5, cutout_fill="black")
+    batches = train_batches(map_images(2000), recipe)
+    pixels = np.concatenate([back_to_pixels(images) for images, _ in batches])
+    cut = (pixels[..., 2] != 200).sum((1, 2))
+    assert set(cut) == {0, 64}
+    assert stats.binomtest(int((cut > 0).sum()), 2000, 0.5).pvalue > ALPHA
+    assert (pixels[pixels[..., 2] != 200] == 0).all()
+
+
+def test_a_square_for_all_draws_as_before():
+    """The share of squares is drawn last, and only if asked for: older runs can be repeated."""
+    first, second = (
+        draw(100, replace(Recipe(), cutout_probability=share), torch.Generator().manual_seed(1))
+        for share in (1.0, 0.3)
+    )
+    assert first.cut.all()
+    assert 10 < second.cut.sum() < 50
+    assert torch.equal(first.cut_left, second.cut_left)

@@ -40,13 +40,15 @@ def test_json_gives_it_back(epochs, batch_size, lr_max, seed, flip, anneal):
 @pytest.mark.parametrize(
     "change",
     [
-        *({name: bad} for name in ("lr_max", "lr_min", "final_lr")
+        *({name: bad} for name in ("lr_max", "lr_min", "final_lr", "peak_epoch")
           for bad in (0, -0.1, math.nan, math.inf, "0.1", True)),
-        *({name: bad} for name in ("epochs", "batch_size", "width", "peak_epoch")
+        *({name: bad} for name in ("epochs", "batch_size", "width")
           for bad in (0, -1, 2.0, math.nan, "3", True, None)),
         *({name: bad} for name in ("momentum_max", "momentum_min", "beta2", "label_smoothing")
           for bad in (-0.1, 1, math.nan, "a", None)),
         {"weight_decay": -1}, {"weight_decay": math.nan}, {"weight_decay": math.inf},
+        {"cutout_probability": 1.1}, {"cutout_probability": -0.1}, {"network": "resnet"},
+        {"std_of": "batch"}, {"cutout_fill": 0}, {"schedule": "cosine"}, {"nesterov": 1},
         {"seed": -1}, {"seed": 2**32}, {"seed": 0.5}, {"pad": -1}, {"cutout": 33},
         {"flip": 1}, {"data": 3}, {"optimizer": "lion"}, {"anneal": "exp"}, {"augment": "none"},
         {"pad_mode": "wrap"}, {"precision": "int8"}, {"peak_epoch": 25}, {"lr_min": 0.5},

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import OneCycleLR
 
 from s10 import InputError, OneCycle, Recipe, one_cycle, trace, triangular
+from s10.schedules import momentum_of
 
 # What eva4-s11 printed for its 24 epochs, one value an epoch (its README, to the last digit).
 EVA4_MAX = 0.05272631578947369
@@ -118,6 +119,56 @@ def test_it_gives_the_log_of_eva4_s11_to_the_last_digit():
     for epoch, momentum in EVA4_MOMENTUM.items():
         assert momenta[epoch - 1] == pytest.approx(momentum, abs=1e-15)
     assert rates[23] == pytest.approx(EVA4_MAX / 10, abs=1e-15)
+
+
+@given(
+    st.integers(3, 60), st.integers(1, 30), st.data(), st.floats(1e-4, 1), st.floats(1, 1000),
+    st.booleans(),
+)  # fmt: skip
+def test_one_cycle_per_epoch_moves_once_an_epoch(epochs, steps, data, lr_max, div, with_sgd):
+    peak = data.draw(st.integers(2, epochs - 1))
+    recipe = replace(
+        Recipe(), schedule="one_cycle_per_epoch", epochs=epochs, peak_epoch=peak, lr_max=lr_max,
+        lr_min=lr_max / div, final_lr=lr_max / div / 2,
+    )  # fmt: skip
+    parameter = [torch.zeros(1, requires_grad=True)]
+    optimizer = torch.optim.SGD(parameter, 1) if with_sgd else torch.optim.Adam(parameter)
+    scheduler = one_cycle(optimizer, recipe, steps)
+    rates, momenta = [], []
+    for _ in range(epochs * steps + 3):  # Past the end it stays where it is.
+        rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(momentum_of(optimizer.param_groups[0]))
+        optimizer.step()
+        scheduler.step()
+    by_epoch = rates[::steps][:epochs]
+    assert all(rates[i] == by_epoch[min(i // steps, epochs - 1)] for i in range(len(rates)))
+    assert by_epoch[0] == pytest.approx(recipe.lr_min)
+    assert by_epoch[peak - 1] == max(rates) == pytest.approx(lr_max)
+    assert by_epoch[-1] == pytest.approx(recipe.final_lr)
+    assert momenta[0] == momenta[-1] == pytest.approx(0.95)
+    assert min(momenta) == momenta[(peak - 1) * steps] == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("peak", [1, 24, 4.8])
+def test_one_cycle_per_epoch_needs_a_peak_between_its_ends(peak):
+    recipe = replace(Recipe(), schedule="one_cycle_per_epoch", peak_epoch=peak)
+    with pytest.raises(InputError, match="peak_epoch"):
+        trace(lambda optimizer: one_cycle(optimizer, recipe, 98), 1)
+
+
+def test_a_peak_between_two_steps_is_pytorchs_pct_start():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    theirs = OneCycleLR(
+        optimizer, max_lr=0.01, total_steps=2352, pct_start=0.2, anneal_strategy="linear",
+        div_factor=10, final_div_factor=50,
+    )  # fmt: skip
+    rates, _ = make(peak=4.8, lr_min=0.001, final_lr=0.001 / 50)
+    for step in range(2352):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rates[step], rel=1e-9)
+        optimizer.step()
+        if step < 2351:
+            theirs.step()
+    assert 0.0099 < max(rates) < 0.01  # Never quite reached.
 
 
 def test_a_final_lr_below_the_minimum_annihilates():

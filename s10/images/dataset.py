@@ -57,6 +57,10 @@ class Images:
             test_labels=self.train_labels[-count:],
         )
 
+    def normalised_by(self, std_of: str) -> "Images":
+        """The same images with the `std` that a recipe's `std_of` names, "pixels" or "images"."""
+        return self if std_of == "pixels" else replace(self, std=per_image_std(self.train_images))
+
     def fingerprint(self) -> str:
         """16 hex digits of a SHA-256 over all pixels and labels: same digits, same data."""
         digest = hashlib.sha256()
@@ -80,6 +84,18 @@ class Images:
             "std": list(self.std),
             "fingerprint": self.fingerprint(),
         }
+
+
+def per_image_std(images: np.ndarray) -> tuple[float, float, float]:
+    """Mean over the images of each one's own deviation, scale 0–1, to four digits.
+
+    Smaller than the deviation of all pixels, because images differ in brightness;
+    often taken for it by mistake.
+    """
+    pixels = images.reshape(len(images), -1, 3)
+    # In pieces: as float64 all of CIFAR-10 would take 1.2 GB.
+    parts = [part.std(axis=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))]
+    return tuple(max(round(float(x), 4), 1e-4) for x in np.concatenate(parts).mean(axis=0) / 255)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:

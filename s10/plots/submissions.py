@@ -1,0 +1,93 @@
+"""The five submissions over one another, and what each of their differences costs."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from s10.plots.style import MARK, PALETTE, TEST, TRAIN, new_figure, tidy
+from s10.schedules import one_cycle, trace
+from s10.submissions.published import SUBMISSIONS
+
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+
+
+def plot_five_schedules(steps_per_epoch: int = 98) -> Figure:
+    """LR (on a log scale) and momentum of the five, over one another."""
+    figure, (top, bottom) = new_figure(8, 4.8, 2, 1, sharex=True, height_ratios=(2, 1))
+    for number, (name, submission) in enumerate(SUBMISSIONS.items()):
+        recipe = submission.recipe
+        rates, momenta = trace(
+            lambda optimizer, recipe=recipe: one_cycle(optimizer, recipe, steps_per_epoch),
+            recipe.epochs * steps_per_epoch,
+        )
+        epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
+        style = {"color": PALETTE[number], "linestyle": LINES[number]}
+        label = f"{name} ({recipe.optimizer.upper() if recipe.optimizer == 'sgd' else 'Adam'})"
+        top.semilogy(epochs, rates, label=label, **style)
+        bottom.plot(epochs, momenta, **style)
+    top.set_title("Five LRMAX that differ by a factor of 400", loc="left")
+    top.set_ylabel("LR")
+    top.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
+    bottom.set_ylabel("momentum (β1)")
+    bottom.set_xlabel("epochs")
+    for axis in (top, bottom):
+        tidy(axis)
+    return figure
+
+
+def plot_published_curves(entries: list[dict]) -> Figure:
+    """Published accuracies epoch by epoch beside those that were measured here.
+
+    `entries`: the stored submissions of one data set and width (`s10.reference`);
+    their mean over the seeds is drawn, and the range where there are several.
+    """
+    logs = {name: submission.log() for name, submission in SUBMISSIONS.items()}
+    shown = {name: log for name, log in logs.items() if log is not None}
+    figure, axes = new_figure(9.5, 3.2, 1, len(shown), sharey=True)
+    measured = {entry["name"]: entry for entry in entries}
+    for axis, (name, log) in zip(axes, shown.items(), strict=True):
+        split = "test" if "test_accuracy_percent" in log else "train"
+        axis.plot(
+            log["epoch"], log[f"{split}_accuracy_percent"], "o-", color=MARK, markersize=3,
+            label="published",
+        )  # fmt: skip
+        if name in measured:
+            curves = 100 * np.array(measured[name][f"{split}_curves"], dtype=float)
+            epochs = np.arange(1, curves.shape[1] + 1)
+            axis.plot(
+                epochs, curves.mean(0), color=TEST, label=f"ours, width {measured[name]['width']}"
+            )
+            axis.fill_between(epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3)
+        axis.set_title(f"{name}: {'test' if split == 'test' else 'training'}", loc="left")
+        axis.set_xlabel("epoch")
+        axis.legend(frameon=False, loc="lower right")
+        tidy(axis)
+    axes[0].set_ylabel("accuracy, per cent")
+    return figure
+
+
+def plot_costs(costs: pd.DataFrame) -> Figure:
+    """What each trap costs, the dearest on top (from `s10.reference.trap_costs`).
+
+    Bars: points of test accuracy below the assignment's recipe, with their
+    standard error where there are several seeds; a run that diverged has none.
+    """
+    figure, axes = new_figure(8, 0.32 * len(costs) + 1.1)
+    rows = costs.iloc[::-1].reset_index(drop=True)
+    axes.barh(
+        rows.index, rows["cost"].fillna(0), xerr=rows["error"].fillna(0),
+        color=[TRAIN if cost > 0 else TEST for cost in rows["cost"]], ecolor="0.3", capsize=2,
+    )  # fmt: skip
+    axes.set_yticks(rows.index, rows["trap"])
+    widest = np.nanmax(np.abs(rows["cost"])) if rows["cost"].notna().any() else 1
+    for place, row in rows.iterrows():
+        words = "diverged" if row["diverged"] else f"{row['cost']:+.1f}"
+        axes.annotate(
+            words, (max(row["cost"] if row["cost"] > 0 else 0, 0), place), xytext=(6, 0),
+            textcoords="offset points", va="center", fontsize=8,
+        )  # fmt: skip
+    axes.set_xlim(min(0, 1.2 * rows["cost"].min()), 1.12 * widest)
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    axes.set_xlabel("points of test accuracy lost")
+    tidy(axes)
+    return figure

@@ -1,0 +1,110 @@
+"""The two networks among the submissions that are not the assignment's, as they were published.
+
+At width 64 they are the published ones, parameter for parameter; `width` scales
+them like `CustomResNet`. Their mistakes are kept: that is what they are here for.
+"""
+
+from torch import Tensor, nn
+
+from s10.errors import positive_int
+
+
+def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
+    """A 3×3 convolution with a bias, which the batch norm behind it makes useless."""
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1)
+
+
+class StridedNet(nn.Module):
+    """The network of `era1-s10-strided`.
+
+    What looks like a residual block adds two different branches, both computed
+    from the layer's input and both halving the picture: one by a stride of 2,
+    one by pooling. So there is no identity path. The pooling at the end leaves
+    3 × 3 positions. Gives log-probabilities (N, num_classes): the log_softmax
+    is published in `forward`; cross-entropy, which takes it again, does not
+    notice.
+    """
+
+    def __init__(self, num_classes: int = 10, width: int = 64):
+        super().__init__()
+        positive_int("num_classes", num_classes)
+        positive_int("width", width)
+        self.prepblock = nn.Sequential(conv3x3(3, width), nn.BatchNorm2d(width), nn.ReLU())
+        self.R1 = self._strided(width, 2 * width)
+        self.convblockx1 = nn.Sequential(*self._pooled(width, 2 * width), nn.Dropout(0.1))
+        self.convblockmid = nn.Sequential(
+            conv3x3(2 * width, 4 * width), nn.BatchNorm2d(4 * width), nn.ReLU()
+        )
+        self.R2 = self._strided(4 * width, 8 * width)
+        self.convblockx2 = self._pooled(4 * width, 8 * width)
+        self.pool = nn.MaxPool2d(4, 2)
+        self.fc1 = nn.Linear(9 * 8 * width, num_classes)
+
+    @staticmethod
+    def _strided(channels_in: int, channels_out: int) -> nn.Sequential:
+        return nn.Sequential(
+            conv3x3(channels_in, channels_out),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            conv3x3(channels_out, channels_out, stride=2),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+        )
+
+    @staticmethod
+    def _pooled(channels_in: int, channels_out: int) -> nn.Sequential:
+        return nn.Sequential(
+            conv3x3(channels_in, channels_out),
+            nn.MaxPool2d(2, 2),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.prepblock(x)  #                    N ×  64 × 32 × 32
+        x = self.R1(x) + self.convblockx1(x)  #     N × 128 × 16 × 16
+        x = self.convblockmid(x)  #                 N × 256 × 16 × 16
+        x = self.R2(x) + self.convblockx2(x)  #     N × 512 ×  8 ×  8
+        x = self.pool(x)  #                         N × 512 ×  3 ×  3
+        return self.fc1(x.flatten(1)).log_softmax(-1)
+
+
+class ReluFirstNet(nn.Module):
+    """The network of `eva8-s8`.
+
+    The assignment's layers, but the ReLU stands before the batch norm, the
+    convolutions have a bias, layer 3 has a dropout, and a softmax ends
+    `forward`: it gives probabilities (N, num_classes), of which cross-entropy
+    takes the softmax once more.
+    """
+
+    def __init__(self, num_classes: int = 10, width: int = 64):
+        super().__init__()
+        positive_int("num_classes", num_classes)
+        positive_int("width", width)
+        self.prep = self._block(3, width)
+        self.layer1 = self._block(width, 2 * width, nn.MaxPool2d(2, 2))
+        self.residual1 = self._residual(2 * width)
+        self.layer2 = self._block(2 * width, 4 * width, nn.MaxPool2d(2, 2))
+        self.layer3 = self._block(4 * width, 8 * width, nn.MaxPool2d(2, 2)).append(nn.Dropout(0.1))
+        self.residual2 = self._residual(8 * width)
+        self.maxpool = nn.MaxPool2d(4, 2)
+        self.fc = nn.Linear(8 * width, num_classes)
+        self.softmax = nn.Softmax(1)
+
+    @staticmethod
+    def _block(channels_in: int, channels_out: int, *pooling: nn.Module) -> nn.Sequential:
+        return nn.Sequential(
+            conv3x3(channels_in, channels_out), *pooling, nn.ReLU(), nn.BatchNorm2d(channels_out)
+        )
+
+    @classmethod
+    def _residual(cls, channels: int) -> nn.Sequential:
+        return nn.Sequential(*cls._block(channels, channels), *cls._block(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer1(self.prep(x))
+        x = x + self.residual1(x)
+        x = self.layer3(self.layer2(x))
+        x = x + self.residual2(x)
+        return self.softmax(self.fc(self.maxpool(x).flatten(1)))

@@ -1,0 +1,272 @@
+"""The five published submissions: their networks, logs and schedules as they were published."""
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from s10 import (
+    RECIPES,
+    CustomResNet,
+    InputError,
+    Recipe,
+    fit,
+    load_images,
+    network_summary,
+    one_cycle,
+    seed_everything,
+    trace,
+    train_batches,
+)
+from s10 import eval_batches as test_batches
+from s10.augment import normalise
+from s10.networks import NETWORKS, make_network
+from s10.recipe import CHOICES
+from s10.submissions import SUBMISSIONS
+from s10.submissions.fit_schedule import fit_one_cycle, printed_rates
+from s10.submissions.published import EVA8, EVA8_STATED_FINAL_DIV, EVA8_STATED_LR_MAX
+from s10.submissions.traps import TRAPS
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = ROOT.parent / "shared" / "submissions"
+LOWEST_LOSS = math.log(1 + 9 / math.e)
+
+needs_readmes = pytest.mark.skipif(
+    not READMES.is_dir(), reason="the published READMEs are not at ../shared/submissions"
+)
+each = pytest.mark.parametrize("name", SUBMISSIONS)
+
+
+def schedule(name):
+    return trace(lambda optimizer: one_cycle(optimizer, SUBMISSIONS[name].recipe, 98), 24 * 98)
+
+
+def images_of(count, seed=0):
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def test_there_are_the_five():
+    assert list(SUBMISSIONS) == ["era1-s10-strided", "era1-s10", "eva4-s11", "eva8-s8", "eva6-s9"]
+    assert all(RECIPES[name] == submission.recipe for name, submission in SUBMISSIONS.items())
+
+
+@each
+def test_the_network_has_the_published_number_of_parameters(name):
+    submission = SUBMISSIONS[name]
+    network = make_network(submission.recipe)
+    assert sum(p.numel() for p in network.parameters()) == submission.parameters
+    assert (submission.recipe.network == "custom_resnet") == isinstance(network, CustomResNet)
+
+
+@needs_readmes
+@pytest.mark.parametrize("name", ["era1-s10-strided", "eva8-s8"])
+def test_the_printed_table_of_layers_is_ours_row_by_row(name):
+    row = re.compile(r"^\s*(\w+-\d+)\s+(\[[-\d, ]+\])\s+([\d,]+)\s*$", re.M)
+    published = row.findall((READMES / f"{name}.md").read_text())
+    assert len(published) in (29, 31)
+    ours = row.findall(network_summary(make_network(SUBMISSIONS[name].recipe)))
+    assert ours == published
+
+
+def test_eva4s_schedule_is_that_of_its_log():
+    rates, momenta = schedule("eva4-s11")
+    log = SUBMISSIONS["eva4-s11"].log()
+    assert len(log) == 24
+    for batch in (0, 50, 97):  # The same in the whole epoch.
+        assert np.abs(np.array(rates[batch::98]) - log["lr"]).max() < 1e-15
+        assert np.abs(np.array(momenta[batch::98]) - log["momentum"]).max() < 1e-15
+
+
+def test_eva8s_log_is_reproduced_by_the_fitted_settings_and_not_by_the_printed_ones():
+    log = SUBMISSIONS["eva8-s8"].log()["lr_after"]
+    settings = {"epochs": 24, "steps_per_epoch": 98, "pct_start": 0.2, "div_factor": 10}
+    fitted = printed_rates(EVA8.max_lr, EVA8.final_div_factor, **settings)
+    assert np.abs(fitted - log).max() < 1e-7
+    assert EVA8.max_lr == pytest.approx(0.148202, abs=1e-6)
+    assert EVA8.final_div_factor == pytest.approx(50, abs=1e-6)
+    stated = printed_rates(EVA8_STATED_LR_MAX, EVA8_STATED_FINAL_DIV, **settings)
+    assert np.abs(stated - log).max() == pytest.approx(7e-3, abs=5e-4)
+    # Its last LR lies below the minimum of its own schedule: one step past the end.
+    assert log.iloc[-1] < EVA8.max_lr / 10 / EVA8.final_div_factor
+
+
+def test_eva8s_recipe_trains_with_the_rates_of_its_log():
+    rates, _ = schedule("eva8-s8")
+    log = SUBMISSIONS["eva8-s8"].log()["lr_after"]
+    # What is printed after an epoch is the rate of the next one's first step.
+    assert np.abs(np.array(rates[98::98]) - log[:-1]).max() < 1e-7
+    assert rates[-1] == pytest.approx(EVA8.max_lr / 500, rel=1e-6)
+
+
+@pytest.mark.parametrize("max_lr", [0.01, 0.5])
+@pytest.mark.parametrize("final_div", [1, 30, 1e4])
+def test_the_fit_finds_what_made_a_log(max_lr, final_div):
+    settings = {"steps_per_epoch": 20, "pct_start": 0.3, "div_factor": 25}
+    found = fit_one_cycle(printed_rates(max_lr, final_div, epochs=10, **settings), **settings)
+    assert found.max_lr == pytest.approx(max_lr)
+    assert found.final_div_factor == pytest.approx(final_div, rel=1e-4)
+    assert found.largest_error < 1e-12
+
+
+def test_a_log_of_another_kind_is_not_fitted():
+    assert fit_one_cycle(SUBMISSIONS["eva4-s11"].log()["lr"]).largest_error > 1e-3
+
+
+def test_era1_strideds_crop_changes_nothing(few):
+    """Trap 1: RandomCrop(32) on 32 pixels. Without the other augmentations, nothing happens."""
+    recipe = replace(
+        SUBMISSIONS["era1-s10-strided"].recipe, flip=False, cutout=0, batch_size=50, data="shapes"
+    )
+    for augment in ("batched", "albumentations"):
+        batches = train_batches(few, replace(recipe, augment=augment))
+        images = torch.cat([images for images, _ in batches]).flatten(1)
+        plain = normalise(few.train_images, few.mean, few.std).flatten(1)
+        distances = torch.cdist(images, plain, compute_mode="donot_use_mm_for_euclid_dist")
+        assert distances.min(1).values.max() < 1e-3
+        assert sorted(distances.argmin(1).tolist()) == list(range(len(plain)))
+
+
+def test_era1_strideds_log_softmax_changes_nothing():
+    """Trap 3: cross-entropy takes the log_softmax again, and that is the same."""
+    torch.manual_seed(0)
+    network = make_network(replace(SUBMISSIONS["era1-s10-strided"].recipe, width=4)).eval()
+    logs = network(images_of(20))
+    assert torch.allclose(logs.exp().sum(1), torch.ones(20), atol=1e-5)
+    labels = torch.arange(20) % 10
+    assert F.cross_entropy(logs, labels).item() == pytest.approx(
+        F.nll_loss(logs, labels).item(), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["eva8-s8", "softmax"])
+def test_a_softmax_before_the_loss_bounds_it(name):
+    """Trap 3: even the best probabilities leave a loss of ln(1 + 9/e)."""
+    torch.manual_seed(0)
+    network = NETWORKS[name](10, 4).eval()
+    probabilities = network(images_of(20))
+    assert torch.allclose(probabilities.sum(1), torch.ones(20), atol=1e-5)
+    assert probabilities.min() >= 0
+    labels = torch.arange(20) % 10
+    assert F.cross_entropy(probabilities, labels) > LOWEST_LOSS
+    perfect = F.one_hot(labels, 10).float()
+    assert F.cross_entropy(perfect, labels).item() == pytest.approx(LOWEST_LOSS, rel=1e-6)
+
+
+def test_the_wrong_deviation_is_the_mean_of_single_ones(cifar10_dir):
+    """Trap 4, on the real images."""
+    images = load_images("cifar10", cifar10_dir)
+    assert images.normalised_by("pixels") is images
+    assert images.normalised_by("images").std == (0.2023, 0.1994, 0.2010)
+
+
+@each
+def test_what_a_readme_leaves_open_is_stated_as_our_choice(name):
+    submission = SUBMISSIONS[name]
+    names = {field.name for field in fields(Recipe)}
+    assert set(submission.chosen) <= names
+    assert all(len(reason) > 10 for reason in submission.chosen.values())
+    # None of them says what the README says itself.
+    assert submission.recipe.label_smoothing == 0
+    assert submission.recipe.epochs == 24
+    assert submission.recipe.batch_size == 512
+
+
+@needs_readmes
+def test_the_logs_are_the_published_digits(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "submission_logs.py", "--check", READMES],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["era1-s10-strided", "eva4-s11", "eva8-s8"])
+def test_a_log_ends_where_its_readme_says(name):
+    log, submission = SUBMISSIONS[name].log(), SUBMISSIONS[name]
+    assert list(log["epoch"]) == list(range(1, 25))
+    last = log.iloc[-1]
+    assert last["train_accuracy_percent"] == pytest.approx(100 * submission.stated_train)
+    if "test_accuracy_percent" in log:
+        assert last["test_accuracy_percent"] == pytest.approx(100 * submission.stated_test)
+        assert (log["test_correct"] / 100 - log["test_accuracy_percent"]).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("name", ["era1-s10", "eva6-s9"])
+def test_the_others_have_no_log(name):
+    assert SUBMISSIONS[name].log() is None
+
+
+@each
+def test_each_trains(name, few, tiny):
+    recipe = replace(
+        SUBMISSIONS[name].recipe, data="shapes", width=4, batch_size=50, precision="fp32"
+    ).with_epochs(6)
+    recipe = recipe.with_lr_max(min(recipe.lr_max, 0.05))
+    seed_everything(0)
+    model = make_network(recipe, len(few.classes))
+    result = fit(model, train_batches(few, recipe), test_batches(few), recipe, few.classes)
+    assert result.history["train_loss"].iloc[-1] < result.history["train_loss"].iloc[0]
+
+
+def test_the_registry_of_networks_is_what_a_recipe_may_name():
+    assert tuple(NETWORKS) == CHOICES["network"]
+    for name in NETWORKS:
+        network = make_network(replace(Recipe(), network=name, width=4), 7)
+        assert network(images_of(2)).shape == (2, 7)
+        with pytest.raises(InputError, match="width"):
+            NETWORKS[name](10, 0)
+
+
+def test_two_branches_have_no_identity_path():
+    """Trap 5: with all weights of the strided branch at zero, CustomResNet's x is left, not x."""
+    network = NETWORKS["two_branches"](10, 4)
+    layer, x = network.layer1, torch.relu(images_of(2)).repeat(1, 2, 1, 1)[:, :4]
+    assert torch.allclose(layer(x), layer.pooled(x) + layer.strided(x), atol=1e-5)
+    assert layer.strided(x).shape == layer.pooled(x).shape == (2, 8, 16, 16)
+
+
+def test_relu_stands_before_every_batch_norm():
+    layers = [type(m).__name__ for m in NETWORKS["relu_before_bn"](10, 4).modules()]
+    kinds = [kind for kind in layers if kind in ("ReLU", "BatchNorm2d")]
+    assert kinds == ["ReLU", "BatchNorm2d"] * 8
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_is_one_change_of_the_assignments_recipe(name):
+    recipe = TRAPS[name].recipe(Recipe())
+    changed = {
+        f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(Recipe(), f.name)
+    }
+    assert changed == set(TRAPS[name].changes)
+    assert set(TRAPS[name].found_in) <= set(SUBMISSIONS)
+    assert TRAPS[name].found_in
+
+
+def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path):
+    """Two names of the list, in two calls; what is there is skipped."""
+
+    def call(*names):
+        return subprocess.run(
+            [sys.executable, ROOT / "benchmarks" / "submissions.py", "--data", "shapes",
+             "--width", "4", "--epochs", "2", "--out", tmp_path, "--only", *names],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    first = call("ReLU before BN")
+    assert first.returncode == 0, first.stderr
+    second = call("ReLU before BN", "era1-s10")
+    assert "seed 0" in second.stdout
+    assert second.stdout.count("seed 0") == 1
+    rows = (tmp_path / "runs.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["ReLU before BN", "era1-s10"]
+    assert (tmp_path / "curves" / "era1-s10-seed0.csv").read_text().count("\n") == 3
+    wrong = call("era1-s11")
+    assert wrong.returncode == 2
+    assert "no era1-s11" in wrong.stderr
