@@ -39,14 +39,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def jobs(base: Recipe) -> list[tuple[str, str, Recipe]]:
+def jobs(data: str, width: int, epochs: int) -> list[tuple[str, str, Recipe]]:
     """(kind, name, recipe) of everything that is measured, in the order of its weight."""
-    sizes = {"width": base.width, "data": base.data}
-    systems = [
-        ("submission", name, replace(submission.recipe, **sizes).with_epochs(base.epochs))
-        for name, submission in SUBMISSIONS.items()
+    recipes = [("submission", name, system.recipe) for name, system in SUBMISSIONS.items()]
+    recipes += [("trap", name, trap.recipe(Recipe())) for name, trap in TRAPS.items()]
+    return [
+        (kind, name, replace(recipe, data=data, width=width).with_epochs(epochs))
+        for kind, name, recipe in recipes
     ]
-    return systems + [("trap", name, trap.recipe(base)) for name, trap in TRAPS.items()]
 
 
 def slug(name: str) -> str:
@@ -138,11 +138,11 @@ def main() -> None:
     results = Path(__file__).resolve().parent.parent / "results"
     out = options.out or results / f"submissions-{options.data}-width{options.width}"
     out.mkdir(parents=True, exist_ok=True)
-    base = replace(Recipe(), data=options.data, width=options.width).with_epochs(options.epochs)
-    chosen = [job for job in jobs(base) if not options.only or job[1] in options.only]
+    everything = jobs(options.data, options.width, options.epochs)
+    chosen = [job for job in everything if not options.only or job[1] in options.only]
     if unknown := set(options.only or ()) - {name for _, name, _ in chosen}:
         parser.error(
-            f"no {', '.join(unknown)}; there are {', '.join(job[1] for job in jobs(base))}"
+            f"no {', '.join(unknown)}; there are {', '.join(job[1] for job in everything)}"
         )
     images = load_images(options.data, options.data_dir)
     for seed in options.seeds:

@@ -17,6 +17,7 @@ from s10 import (
     CustomResNet,
     InputError,
     Recipe,
+    eval_batches,
     fit,
     load_images,
     network_summary,
@@ -25,7 +26,6 @@ from s10 import (
     trace,
     train_batches,
 )
-from s10 import eval_batches as test_batches
 from s10.augment import normalise
 from s10.networks import NETWORKS, make_network
 from s10.recipe import CHOICES
@@ -207,11 +207,11 @@ def test_the_others_have_no_log(name):
 def test_each_trains(name, few, tiny):
     recipe = replace(
         SUBMISSIONS[name].recipe, data="shapes", width=4, batch_size=50, precision="fp32"
-    ).with_epochs(6)
+    ).with_epochs(10)
     recipe = recipe.with_lr_max(min(recipe.lr_max, 0.05))
     seed_everything(0)
     model = make_network(recipe, len(few.classes))
-    result = fit(model, train_batches(few, recipe), test_batches(few), recipe, few.classes)
+    result = fit(model, train_batches(few, recipe), eval_batches(few), recipe, few.classes)
     assert result.history["train_loss"].iloc[-1] < result.history["train_loss"].iloc[0]
 
 
@@ -255,7 +255,7 @@ def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path):
     def call(*names):
         return subprocess.run(
             [sys.executable, ROOT / "benchmarks" / "submissions.py", "--data", "shapes",
-             "--width", "4", "--epochs", "2", "--out", tmp_path, "--only", *names],
+             "--width", "4", "--epochs", "5", "--out", tmp_path, "--only", *names],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
@@ -266,7 +266,7 @@ def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path):
     assert second.stdout.count("seed 0") == 1
     rows = (tmp_path / "runs.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["ReLU before BN", "era1-s10"]
-    assert (tmp_path / "curves" / "era1-s10-seed0.csv").read_text().count("\n") == 3
+    assert (tmp_path / "curves" / "era1-s10-seed0.csv").read_text().count("\n") == 6
     wrong = call("era1-s11")
     assert wrong.returncode == 2
     assert "no era1-s11" in wrong.stderr

@@ -90,11 +90,12 @@ def per_image_std(images: np.ndarray) -> tuple[float, float, float]:
     """Mean over the images of each one's own deviation, scale 0–1, to four digits.
 
     Smaller than the deviation of all pixels, because images differ in brightness;
-    often taken for it by mistake.
+    often taken for it by mistake: (0.2023, 0.1994, 0.2010) for CIFAR-10. As in
+    torch.std, the sum of squares is divided by n − 1.
     """
     pixels = images.reshape(len(images), -1, 3)
     # In pieces: as float64 all of CIFAR-10 would take 1.2 GB.
-    parts = [part.std(axis=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))]
+    parts = [part.std(axis=1, ddof=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))]
     return tuple(max(round(float(x), 4), 1e-4) for x in np.concatenate(parts).mean(axis=0) / 255)
 
 
