@@ -151,7 +151,7 @@ def evaluate(options) -> int:
 
 def submissions(options) -> int:
     """`s10 submissions`."""
-    from s10.reference import submission_table
+    from s10.submissions.results import submission_table
 
     print("Test and training accuracy after epoch 24, in per cent.")
     print(submission_table().to_string(index=False, na_rep="-"))

@@ -16,7 +16,6 @@ from scipy import stats
 
 from s10.plots.style import MARK, TEST, new_figure, tidy
 from s10.recipe import Recipe
-from s10.submissions.published import SUBMISSIONS
 
 # They change how fast a run is, or which of equal runs it is, and not what one expects of it.
 IRRELEVANT = ("seed", "precision", "augment")
@@ -65,7 +64,7 @@ def judge_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
     if history.empty:
         return "No epoch is finished, so there is nothing to compare yet."
     accuracy = float(history["test_accuracy"].iloc[-1])
-    entry = _training_entry(recipe, data)
+    entry = training_entry(recipe, data)
     if entry is None:
         return (
             f"Your test accuracy is {accuracy:.2%}. There are no stored runs of width "
@@ -108,7 +107,7 @@ def judge_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
 def plot_training_band(history: pd.DataFrame, recipe: Recipe, data: str) -> Figure:
     """The test accuracy of each epoch over the range of the stored runs, if there are any."""
     figure, axes = new_figure(7, 3.4)
-    entry = _training_entry(recipe, data)
+    entry = training_entry(recipe, data)
     if entry is not None:
         curves = 100 * np.array(entry["test_accuracy"])
         axes.fill_between(
@@ -187,77 +186,8 @@ def judge_experiment(name: str, values: dict[str, float], recipe: Recipe, data: 
     return "\n".join(lines)
 
 
-def submission_table() -> pd.DataFrame:
-    """The five submissions: what each states and what was measured here, in per cent.
-
-    The columns of what was measured are named after data and width, and hold
-    the mean over the seeds, ± their deviation where there are several.
-    """
-    table = []
-    for name, submission in SUBMISSIONS.items():
-        row = {
-            "submission": name,
-            "parameters": f"{submission.parameters:,}",
-            "stated train": submission.stated_train and _per_cent([submission.stated_train]),
-            "stated test": submission.stated_test and _per_cent([submission.stated_test]),
-        }
-        for entry in stored()["submissions"]:
-            if (entry["kind"], entry["name"]) == ("submission", name):
-                column = f"{entry['data']}, width {entry['width']}"
-                row[f"{column}: train"] = _per_cent(entry["train_accuracy"])
-                row[f"{column}: test"] = _per_cent(entry["test_accuracy"])
-        table.append(row)
-    return pd.DataFrame(table)
-
-
-def stored_submissions(data: str, width: int, kind: str = "submission") -> list[dict]:
-    """The entries of reference.json for the submissions, or (kind "trap") for the traps."""
-    return [
-        entry
-        for entry in stored()["submissions"]
-        if (entry["data"], entry["width"], entry["kind"]) == (data, width, kind)
-    ]
-
-
-def trap_costs(data: str, width: int) -> pd.DataFrame:
-    """What each trap costs in points of test accuracy, the dearest first.
-
-    A row for each: trap, test (mean accuracy, per cent), cost (the assignment
-    recipe's mean minus it, in points), error (the standard error of that
-    difference; NaN with one seed), seeds (how many) and diverged.
-    """
-    entry = _training_entry(Recipe(width=width), data)
-    base = 100 * np.array([curve[-1] for curve in entry["test_accuracy"]])
-    table = []
-    for trap in stored_submissions(data, width, "trap"):
-        values = 100 * np.array([v for v in trap["test_accuracy"] if v is not None])
-        several = len(values) > 1 and len(base) > 1
-        table.append(
-            {
-                "trap": trap["name"],
-                "test": values.mean() if len(values) else np.nan,
-                "cost": base.mean() - values.mean() if len(values) else np.nan,
-                "error": np.sqrt(values.var(ddof=1) / len(values) + base.var(ddof=1) / len(base))
-                if several
-                else np.nan,
-                "seeds": len(trap["seeds"]),
-                "diverged": any(trap["diverged"]),
-            }
-        )
-    table = pd.DataFrame(table, columns=["trap", "test", "cost", "error", "seeds", "diverged"])
-    return table.sort_values("cost", ascending=False, na_position="first", ignore_index=True)
-
-
-def _per_cent(fractions: list[float | None]) -> str:
-    """ "91.40" for one, "91.40 ± 0.21" for several; None stands for a run that diverged."""
-    values = 100 * np.array([value for value in fractions if value is not None])
-    if not len(values):
-        return "diverged"
-    spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{spread}"
-
-
-def _training_entry(recipe: Recipe, data: str) -> dict | None:
+def training_entry(recipe: Recipe, data: str) -> dict | None:
+    """The stored runs of the assignment's recipe at this recipe's width, if there are any."""
     for entry in stored()["training"]:
         if entry["data"] == data and entry["recipe"]["width"] == recipe.width:
             return entry

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from s10.custom_resnet import CustomResNet, ResBlock, conv_block, down_block
-from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle
+from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle, submissions
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -132,8 +132,54 @@ def double_low(step, half_cycle, low, high):
     return low + high * (1 - abs(step % (2 * half_cycle) / half_cycle - 1))
 
 
+def eva4(epoch, first=1, down=19):
+    """The LR of eva4-s11 in an epoch, with the mistakes that are asked for."""
+    high = 1e-4 + (1 - 1e-4) / 19
+    if epoch <= first + 4:
+        return high * (0.1 + 0.9 * (epoch - first) / 4)
+    return high * (1 - 0.9 * (epoch - first - 4) / down)
+
+
+def adam(weight, gradient, lr, decay, decoupled, l2=True, shrink=True, times_lr=True, sgd=False):
+    """Adam's first step, with the mistakes that are asked for."""
+    if decoupled and shrink:
+        weight = weight * (1 - (lr if times_lr else 1) * decay)
+    elif l2 or not shrink:
+        gradient = gradient + decay * weight
+    return weight - lr * (gradient if sgd else np.sign(gradient))
+
+
+def lr_max(lr, start=0.1, steps=98, peak=469.4):
+    return lr / (start + (1 - start) * steps / peak)
+
+
+def plain_sgd(weight, gradient, lr, decay, decoupled):
+    return weight - lr * (gradient + decay * weight)
+
+
 # (check, answer, words of the hint)
 WRONG = [
+    (submissions.lowest_loss, 0, "logits"),
+    (submissions.lowest_loss, np.log(10), "equal probabilities"),
+    (submissions.lowest_loss, np.log(1 + 10 / np.e), "nine"),
+    (submissions.lowest_loss, 1 + 9 / np.e, "logarithm"),
+    (submissions.lowest_loss, -np.log(1 + 9 / np.e), "sign"),
+    (submissions.lowest_loss, 7, "softmax of"),
+    (submissions.lr_of_each_epoch, lambda e: eva4(e, first=0), "count from 1"),
+    (submissions.lr_of_each_epoch, lambda e: eva4(e, down=20), "19 equal steps"),
+    (submissions.lr_of_each_epoch, gives(0.01), "the log has"),
+    (submissions.first_step_of_adam, plain_sgd, "SGD"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a[:4], True), "into the gradient"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a[:4], False), "weight itself"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, l2=False), "the decay\\?|into the grad"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, times_lr=False), "by the LR"),
+    (submissions.first_step_of_adam, gives(0.5), "should give"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, start=0), "not at 0"),
+    (submissions.lr_max_of_a_log, lambda lr: 10 * lr, "still LRMAX / 10"),
+    (submissions.lr_max_of_a_log, gives(0.14820207057988588), "this log only"),
+    (submissions.lr_max_of_a_log, gives(0.1552), "it should give"),
     (lr_range.versions_of_one_picture, 8 * 8 * 2 * 625, "9 positions"),
     (lr_range.versions_of_one_picture, 81 * 2, "square"),
     (lr_range.versions_of_one_picture, 81 * 625, "flip"),
@@ -303,6 +349,20 @@ def test_the_folded_solution_passes_and_the_blank_does_not(number):
         assert not verdict.passed
         if not isinstance(answer, type):
             assert "not filled in" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (submissions.lowest_loss, np.log(1 + 9 / np.e)),
+        (submissions.lr_of_each_epoch, eva4),
+        (submissions.first_step_of_adam, adam),
+        (submissions.lr_max_of_a_log, lr_max),
+    ],
+)
+def test_the_right_answers_about_the_submissions_pass(check, answer):
+    assert check(answer).passed, check(answer)
+    assert not check(None).passed
 
 
 def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():

@@ -1,6 +1,6 @@
 """Checks for the exercises of the notebooks: each tells the learner at once how it stands."""
 
-from s10.exercises import lr_range, network, one_cycle
+from s10.exercises import lr_range, network, one_cycle, submissions
 from s10.exercises.verdict import Verdict, compare_guess
 
-__all__ = ["Verdict", "compare_guess", "lr_range", "network", "one_cycle"]
+__all__ = ["Verdict", "compare_guess", "lr_range", "network", "one_cycle", "submissions"]

@@ -8,10 +8,12 @@ from s10.figures.schedules import (
     one_cycle_arithmetic,
     triangular_and_annihilation,
 )
+from s10.figures.submissions import five_networks
 
 __all__ = [
     "bottleneck",
     "degradation",
+    "five_networks",
     "lr_range_anatomy",
     "network",
     "one_by_one",

@@ -16,6 +16,7 @@ DRAWN = (
     "lr_range_anatomy",
     "one_cycle_arithmetic",
     "triangular_and_annihilation",
+    "five_networks",
 )
 # A measurement, so it is drawn only where it was made.
 DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")

@@ -26,6 +26,7 @@ def canvas(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     figure, axes = new_figure(width + 0.1, height + 0.15 + 0.2 * lines)
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axes.axis("off")
+    axes.set_anchor("N")
     axes.set_title(title, loc="left", fontsize=11)
     return figure, axes
 

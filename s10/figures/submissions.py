@@ -20,8 +20,8 @@ from s10.figures.drawing import (
 )
 from s10.submissions.networks import ReluFirstNet, StridedNet
 
-TOP, BOX_HEIGHT, GAP, RADIUS = 6.15, 0.3, 0.2, 0.09
-WIDE, NARROW = 2.3, 1.26
+TOP, BOX_HEIGHT, GAP, RADIUS = 6.25, 0.3, 0.2, 0.09
+WIDE, NARROW, APART = 2.16, 1.0, 0.54
 NAMES = {
     "Conv2d": "conv", "BatchNorm2d": "BN", "MaxPool2d": "pool", "Linear": "FC",
     "Dropout": "dropout", "Softmax": "softmax",
@@ -32,25 +32,25 @@ NAMES = {
 def five_networks() -> Figure:
     """Three networks for five submissions: the assignment's, and the two that differ from it."""
     figure, axes = canvas(
-        9.0, 6.5,
+        7.36, 6.65,
         "Three submissions have the assignment's network; one adds two branches where the\n"
         "residual should be, one has the ReLU before the batch norm and a softmax at the end",
     )  # fmt: skip
     net = CustomResNet()
     _draw(
-        axes, 1.4, "era1-s10, eva4-s11, eva6-s9", net,
+        axes, 1.12, "era1-s10, eva4-s11, eva6-s9", net,
         [net.prep, net.layer1[0], ("x +", net.layer1[1].branch), net.layer2, net.layer3[0],
          ("x +", net.layer3[1].branch), net.pool, net.fc],
     )  # fmt: skip
     net = StridedNet()
     _draw(
-        axes, 4.5, "era1-s10-strided", net,
+        axes, 3.68, "era1-s10-strided", net,
         [net.prepblock, (net.R1, net.convblockx1), net.convblockmid, (net.R2, net.convblockx2),
          net.pool, net.fc1, "log_softmax"],
     )  # fmt: skip
     net = ReluFirstNet()
     _draw(
-        axes, 7.6, "eva8-s8", net,
+        axes, 6.24, "eva8-s8", net,
         [net.prep, net.layer1, ("x +", net.residual1), net.layer2, net.layer3,
          ("x +", net.residual2), net.maxpool, net.fc, net.softmax],
     )  # fmt: skip
@@ -77,7 +77,7 @@ def _draw(axes: Axes, x: float, name: str, net: nn.Module, rows: list) -> None:
             box(axes, x, y - BOX_HEIGHT / 2, WIDE, BOX_HEIGHT, words, CONV)
             y -= BOX_HEIGHT
         if shape:
-            note(axes, x + 0.06, y - GAP / 2, times(*shape), color="0.4", fontsize=6.5)
+            note(axes, x + 0.06, y - GAP / 2, times(*shape), color="0.4")
 
 
 def _residual(axes: Axes, x: float, y: float, branch: nn.Module) -> float:
@@ -102,7 +102,7 @@ def _branches(axes: Axes, x: float, y: float, branches: tuple[nn.Module, nn.Modu
     top, y = y, y - 1.6 * GAP
     height = 3.4 * BOX_HEIGHT
     middle = y - height - GAP
-    for branch, at in zip(branches, (x - 0.68, x + 0.68), strict=True):
+    for branch, at in zip(branches, (x - APART, x + APART), strict=True):
         arrow(axes, (x, top), (x, top - GAP), (at, top - GAP), (at, y))
         box(axes, at, y - height / 2, NARROW, height, _words(branch, "\n"), CONV, linespacing=1.2)
         end = x + (RADIUS if at > x else -RADIUS)

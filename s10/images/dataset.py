@@ -95,7 +95,9 @@ def per_image_std(images: np.ndarray) -> tuple[float, float, float]:
     """
     pixels = images.reshape(len(images), -1, 3)
     # In pieces: as float64 all of CIFAR-10 would take 1.2 GB.
-    parts = [part.std(axis=1, ddof=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))]
+    parts = [
+        part.std(axis=1, ddof=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))
+    ]
     return tuple(max(round(float(x), 4), 1e-4) for x in np.concatenate(parts).mean(axis=0) / 255)
 
 

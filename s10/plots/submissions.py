@@ -38,7 +38,7 @@ def plot_five_schedules(steps_per_epoch: int = 98) -> Figure:
 def plot_published_curves(entries: list[dict]) -> Figure:
     """Published accuracies epoch by epoch beside those that were measured here.
 
-    `entries`: the stored submissions of one data set and width (`s10.reference`);
+    `entries`: the stored submissions of one data set and width (`s10.submissions.results`);
     their mean over the seeds is drawn, and the range where there are several.
     """
     logs = {name: submission.log() for name, submission in SUBMISSIONS.items()}
@@ -67,7 +67,7 @@ def plot_published_curves(entries: list[dict]) -> Figure:
 
 
 def plot_costs(costs: pd.DataFrame) -> Figure:
-    """What each trap costs, the dearest on top (from `s10.reference.trap_costs`).
+    """What each trap costs, the dearest on top (from `s10.submissions.results.trap_costs`).
 
     Bars: points of test accuracy below the assignment's recipe, with their
     standard error where there are several seeds; a run that diverged has none.
