@@ -67,13 +67,13 @@ def judge_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
     entry = training_entry(recipe, data)
     if entry is None:
         return (
-            f"Your test accuracy is {accuracy:.2%}. There are no stored runs of width "
+            f"Your test accuracy on {data} is {accuracy:.2%}. There are no stored runs of width "
             f"{recipe.width} on {data} to compare it with."
         )
     differences = _differences(entry["recipe"], asdict(recipe))
     if differences:
         return (
-            f"Your test accuracy is {accuracy:.2%}. The stored runs had another recipe "
+            f"Your test accuracy on {data} is {accuracy:.2%}. The stored runs had another recipe "
             f"({'; '.join(differences)}), so it cannot be judged by them."
         )
     epoch = len(history)
@@ -81,13 +81,13 @@ def judge_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
     if epoch < curves.shape[1]:
         here = Band(tuple(curves[:, epoch - 1]))
         return (
-            f"Stopped after {epoch} of {curves.shape[1]} epochs at {accuracy:.2%}; the stored "
-            f"runs stood between {min(here.values):.2%} and {max(here.values):.2%} there."
+            f"Stopped after {epoch} of {curves.shape[1]} epochs at {accuracy:.2%} on {data}; the "
+            f"stored runs stood between {min(here.values):.2%} and {max(here.values):.2%} there."
         )
     band = Band(tuple(curves[:, -1]))
     low, high = band.interval
     words = (
-        f"Your test accuracy is {accuracy:.2%}. {len(band.values)} stored runs gave "
+        f"Your test accuracy on {data} is {accuracy:.2%}. {len(band.values)} stored runs gave "
         f"{band.mean:.2%} ± {band.std:.2%}, so 19 of 20 should lie from {low:.2%} to "
         f"{min(high, 1):.2%}: "
     )
@@ -145,7 +145,10 @@ def judge_lr(name: str, value: float, *, method: str, recipe: Recipe, data: str)
             "compare it with."
         )
     values = entry[name]
-    words = f"{shown} {value:.2g}; the stored seeds gave {min(values):.2g} to {max(values):.2g}: "
+    words = (
+        f"{shown} {value:.2g} on {data}; the stored seeds gave {min(values):.2g} to "
+        f"{max(values):.2g}: "
+    )
     if min(values) / 2 <= value <= 2 * max(values):
         return words + "yours is within a factor of two of them, as close as this test can tell."
     if value < min(values):
@@ -180,8 +183,8 @@ def judge_experiment(name: str, values: dict[str, float], recipe: Recipe, data: 
         side = Band(tuple(seeds)).side(value)
         verdict = ("below what is usual", "normal", "above what is usual")[1 + side]
         lines.append(
-            f"{variant}: yours {value:.4f}, stored {min(seeds):.4f} to {max(seeds):.4f} over "
-            f"{len(seeds)} seeds: {verdict}"
+            f"{variant} on {data}: yours {value:.4f}, stored {min(seeds):.4f} to "
+            f"{max(seeds):.4f} over {len(seeds)} seeds: {verdict}"
         )
     return "\n".join(lines)
 

@@ -147,7 +147,7 @@ def test_its_own_numbers_were_normal(path):
     shown = "\n".join(texts(path))
     words = {
         "01": "yours is within a factor of two",
-        "02": "one cycle: yours",
+        "02": "one cycle on cifar10: yours",
         "03": "yours is normal",
     }[path.stem[:2]]
     assert words in shown
