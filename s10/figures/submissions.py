@@ -20,7 +20,7 @@ from s10.figures.drawing import (
 )
 from s10.submissions.networks import ReluFirstNet, StridedNet
 
-TOP, BOX_HEIGHT, GAP, RADIUS = 6.25, 0.3, 0.2, 0.09
+TOP, BOX_HEIGHT, GAP, RADIUS = 6.02, 0.29, 0.2, 0.09
 WIDE, NARROW, APART = 2.16, 1.0, 0.54
 NAMES = {
     "Conv2d": "conv", "BatchNorm2d": "BN", "MaxPool2d": "pool", "Linear": "FC",
@@ -32,9 +32,9 @@ NAMES = {
 def five_networks() -> Figure:
     """Three networks for five submissions: the assignment's, and the two that differ from it."""
     figure, axes = canvas(
-        7.36, 6.65,
-        "Three submissions have the assignment's network; one adds two branches where the\n"
-        "residual should be, one has the ReLU before the batch norm and a softmax at the end",
+        7.36, 6.4,
+        "Two of five are not the assignment's: one adds two branches, and one\n"
+        "has the ReLU before the batch norm and a softmax at the end",
     )  # fmt: skip
     net = CustomResNet()
     _draw(
@@ -58,7 +58,7 @@ def five_networks() -> Figure:
 
 
 def _draw(axes: Axes, x: float, name: str, net: nn.Module, rows: list) -> None:
-    """One network from top to bottom; behind each row stands what it gives out."""
+    """One network from top to bottom; behind each row stand the maps that it gives out."""
     shapes = _output_shapes(net, rows)
     parameters = sum(p.numel() for p in net.parameters())
     axes.text(x, TOP + 0.25, name, ha="center", va="center", fontsize=10, weight="bold")
@@ -76,7 +76,7 @@ def _draw(axes: Axes, x: float, name: str, net: nn.Module, rows: list) -> None:
             words = row if isinstance(row, str) else _words(row)
             box(axes, x, y - BOX_HEIGHT / 2, WIDE, BOX_HEIGHT, words, CONV)
             y -= BOX_HEIGHT
-        if shape:
+        if shape and len(shape) > 1:
             note(axes, x + 0.06, y - GAP / 2, times(*shape), color="0.4")
 
 
