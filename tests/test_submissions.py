@@ -27,9 +27,11 @@ from s10 import (
     train_batches,
 )
 from s10.augment import normalise
+from s10.cli import main
 from s10.networks import NETWORKS, make_network
+from s10.plots.submissions import plot_costs, plot_five_schedules, plot_published_curves
 from s10.recipe import CHOICES
-from s10.submissions import SUBMISSIONS
+from s10.submissions import SUBMISSIONS, results
 from s10.submissions.fit_schedule import fit_one_cycle, printed_rates
 from s10.submissions.published import EVA8, EVA8_STATED_FINAL_DIV, EVA8_STATED_LR_MAX
 from s10.submissions.traps import TRAPS
@@ -225,7 +227,7 @@ def test_the_registry_of_networks_is_what_a_recipe_may_name():
 
 
 def test_two_branches_have_no_identity_path():
-    """Trap 5: with all weights of the strided branch at zero, CustomResNet's x is left, not x."""
+    """Trap 5: both paths are computed from the layer's input, and both halve it."""
     network = NETWORKS["two_branches"](10, 4)
     layer, x = network.layer1, torch.relu(images_of(2)).repeat(1, 2, 1, 1)[:, :4]
     assert torch.allclose(layer(x), layer.pooled(x) + layer.strided(x), atol=1e-5)
@@ -270,3 +272,73 @@ def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path):
     wrong = call("era1-s11")
     assert wrong.returncode == 2
     assert "no era1-s11" in wrong.stderr
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stored runs made up for a test: the recipe has 90 % ± 1, three traps differ."""
+
+    def entry(kind, name, accuracies):
+        return {
+            "kind": kind, "name": name, "data": "cifar10", "width": 16,
+            "seeds": list(range(len(accuracies))), "test_accuracy": accuracies,
+            "train_accuracy": accuracies, "diverged": [value is None for value in accuracies],
+            "test_curves": [[0.5, value] for value in accuracies if value is not None],
+            "train_curves": [[0.4, value] for value in accuracies if value is not None],
+        }  # fmt: skip
+
+    recipe = {name: value for name, value in vars(Recipe(width=16)).items() if name != "seed"}
+    found = {
+        "training": [
+            {"data": "cifar10", "recipe": recipe, "test_accuracy": [[0.5, 0.89], [0.5, 0.91]]}
+        ],
+        "submissions": [
+            entry("submission", "eva8-s8", [0.80]),
+            entry("submission", "eva6-s9", [None]),
+            entry("trap", "ReLU before BN", [0.88, 0.90]),
+            entry("trap", "softmax before the loss", [0.85]),
+            entry("trap", "LRMAX 0.8", [None]),
+        ],
+    }
+    for module in ("s10.reference", "s10.submissions.results"):
+        monkeypatch.setattr(f"{module}.stored", lambda: found)
+    return found
+
+
+def test_costs_are_points_below_the_recipe_and_the_dearest_comes_first(measured):
+    costs = results.trap_costs("cifar10", 16)
+    names = ["LRMAX 0.8", "softmax before the loss", "ReLU before BN"]
+    assert list(costs["trap"]) == names
+    assert list(costs["diverged"]) == [True, False, False]
+    assert list(costs["cost"][1:]) == pytest.approx([5.0, 1.0])
+    # Two seeds against two, each with a variance of 2: the root of 2/2 + 2/2.
+    assert costs["error"][2] == pytest.approx(math.sqrt(2))
+    assert costs["error"][:2].isna().all()
+
+
+def test_the_parts_are_added_up_beside_the_whole(measured):
+    table = results.parts_and_whole("cifar10", 16).set_index("submission")
+    assert table.loc["eva8-s8", "sum of the parts"] == pytest.approx(6.0)
+    assert table.loc["eva8-s8", "the whole"] == pytest.approx(10.0)
+    # A run that diverged has no number, and neither has a sum with it.
+    assert table.loc["eva6-s9"][["sum of the parts", "the whole"]].isna().all()
+
+
+def test_stated_and_measured_stand_side_by_side(measured, capsys):
+    assert main(["submissions"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = {line.split()[0]: line.split() for line in lines if line.strip()}
+    assert row["eva8-s8"][1:] == ["6,575,370", "92.15", "87.00", "80.00", "80.00"]
+    assert row["eva6-s9"][1:] == ["6,573,130", "-", "-", "diverged", "diverged"]
+    assert row["eva4-s11"][-2:] == ["-", "-"]
+
+
+def test_the_pictures_show_every_submission_and_every_trap(measured):
+    legend = plot_five_schedules().axes[0].get_legend_handles_labels()[1]
+    assert [label.split()[0] for label in legend] == list(SUBMISSIONS)
+    bars = plot_costs(results.trap_costs("cifar10", 16)).axes[0]
+    assert [label.get_text() for label in bars.get_yticklabels()][-1] == "LRMAX 0.8"
+    assert {text.get_text() for text in bars.texts} == {"diverged", "+5.0", "+1.0"}
+    curves = plot_published_curves(results.stored_submissions("cifar10", 16))
+    assert len(curves.axes) == 3
+    assert [len(axes.lines) for axes in curves.axes] == [1, 1, 2]  # Only eva8-s8 is measured.
