@@ -6,6 +6,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from torch import nn
 
 from s10.plots.style import PALETTE, new_figure
 
@@ -13,6 +14,7 @@ DATA = PALETTE[4]
 CONV, NORM, RELU, POOL = PALETTE[0], PALETTE[7], PALETTE[2], PALETTE[1]
 SHORTCUT = PALETTE[3]
 LINE = "0.3"
+IMAGE = (3, 32, 32)
 SMALL = 8  # points; nothing but a signature is smaller
 
 # A picture in a notebook must not change what is trained behind it; new layers draw
@@ -81,3 +83,28 @@ def note(axes: Axes, x: float, y: float, text: str, **options) -> None:
 def times(*numbers: int) -> str:
     """64×32×32: channels, height and width."""
     return "×".join(map(str, numbers))
+
+
+def output_shapes(model: nn.Module, modules: list) -> list[tuple[int, ...] | None]:
+    """What each module of the model gives out for one image, seen by hooks in one pass.
+
+    (channels, height, width), or None for what is no module. The model is not changed.
+    """
+    seen = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda layer, _inputs, output: seen.update({layer: tuple(output.shape[1:])})
+        )
+        for module in modules
+        if isinstance(module, nn.Module)
+    ]
+    was_training = model.training
+    try:
+        model.eval()  # In training mode the pass would shift the batch norms' statistics.
+        with torch.no_grad():
+            model(next(model.parameters()).new_zeros(1, *IMAGE))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return [seen.get(module) for module in modules]

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
@@ -10,6 +9,7 @@ from torch import nn
 from s10.custom_resnet import CustomResNet, ResBlock
 from s10.figures.drawing import (
     CONV,
+    IMAGE,
     LINE,
     NORM,
     POOL,
@@ -19,13 +19,13 @@ from s10.figures.drawing import (
     canvas,
     keep_random_state,
     note,
+    output_shapes,
     plus,
     square,
     times,
     tint,
 )
 
-IMAGE = (3, 32, 32)
 STAGES = ("prep", "layer1", "layer2", "layer3", "pool")
 
 # Where things stand, in inches: the row of boxes, and the lines of text above and below.
@@ -53,16 +53,16 @@ def receptive_fields(model: nn.Module) -> list[Stage]:
     Networks", Distill 2019). In a residual block it is that of the longest path,
     the branch. The model is not changed.
     """
-    shapes = _output_shapes(model, IMAGE)
+    shapes = output_shapes(model, [getattr(model, name) for name in STAGES])
     stages = []
     field = jump = 1
-    for name in STAGES:
+    for name, shape in zip(STAGES, shapes, strict=True):
         # The branch's layers stand in the order in which they are passed through.
         for layer in getattr(model, name).modules():
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
                 field += (_side(layer.kernel_size) - 1) * jump
                 jump *= _side(layer.stride)
-        stages.append(Stage(name, *shapes[name], field))
+        stages.append(Stage(name, *shape, field))
     return stages
 
 
@@ -162,27 +162,6 @@ def _words(block: nn.Module) -> str:
 
 def _colour(block: nn.Module):
     return POOL if isinstance(block, nn.MaxPool2d) else CONV
-
-
-def _output_shapes(model: nn.Module, image: tuple[int, int, int]) -> dict[str, torch.Size]:
-    """Each stage's output (channels, height, width), seen by hooks in one forward pass."""
-    shapes = {}
-    hooks = [
-        getattr(model, name).register_forward_hook(
-            lambda _layer, _inputs, output, name=name: shapes.update({name: output.shape[1:]})
-        )
-        for name in STAGES
-    ]
-    was_training = model.training
-    try:
-        model.eval()  # In training mode the pass would shift the batch norms' statistics.
-        with torch.no_grad():
-            model(next(model.parameters()).new_zeros(1, *image))
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return shapes
 
 
 def _side(size: int | tuple[int, int]) -> int:

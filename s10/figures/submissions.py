@@ -1,6 +1,5 @@
 """The networks of the five submissions side by side, drawn from their layers."""
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
@@ -15,6 +14,7 @@ from s10.figures.drawing import (
     canvas,
     keep_random_state,
     note,
+    output_shapes,
     plus,
     times,
 )
@@ -59,7 +59,8 @@ def five_networks() -> Figure:
 
 def _draw(axes: Axes, x: float, name: str, net: nn.Module, rows: list) -> None:
     """One network from top to bottom; behind each row stand the maps that it gives out."""
-    shapes = _output_shapes(net, rows)
+    modules = [row[-1] if isinstance(row, tuple) else row for row in rows]
+    shapes = output_shapes(net, modules)
     parameters = sum(p.numel() for p in net.parameters())
     axes.text(x, TOP + 0.25, name, ha="center", va="center", fontsize=10, weight="bold")
     note(axes, x, TOP + 0.05, f"{parameters:,} parameters", ha="center")
@@ -129,26 +130,3 @@ def _words(module: nn.Module, between: str = " → ") -> str:
     lines.append(line)
     begin = "\n" if between == "\n" else "\n→ "
     return begin.join(between.join(line) for line in lines)
-
-
-def _output_shapes(net: nn.Module, rows: list) -> list[tuple[int, ...] | None]:
-    """What each row gives out for one image (channels, height, width); None for a name alone."""
-    seen = {}
-    modules = [row[-1] if isinstance(row, tuple) else row for row in rows]
-    hooks = [
-        module.register_forward_hook(
-            lambda layer, _inputs, output: seen.update({layer: tuple(output.shape[1:])})
-        )
-        for module in modules
-        if isinstance(module, nn.Module)
-    ]
-    was_training = net.training
-    try:
-        net.eval()
-        with torch.no_grad():
-            net(torch.zeros(1, 3, 32, 32))
-    finally:
-        net.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return [seen.get(module) for module in modules]
