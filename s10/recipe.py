@@ -20,7 +20,7 @@ CHOICES = {
         "two_branches",
     ),
     "optimizer": ("adam", "sgd"),
-    "schedule": ("one_cycle", "one_cycle_per_epoch"),
+    "schedule": ("one_cycle", "one_cycle_per_epoch", "one_cycle_stepped_once_an_epoch"),
     "anneal": ("linear", "cos"),
     "augment": ("batched", "albumentations"),
     "pad_mode": ("reflect", "constant"),
@@ -69,7 +69,7 @@ class Recipe:
     std_of: str = "pixels"
 
     # One-cycle: lr_min → lr_max at the end of peak_epoch → lr_min at the end.
-    schedule: str = "one_cycle"  # the LR moves each batch, or once an epoch
+    schedule: str = "one_cycle"  # or another of `s10.schedules`, as published
     peak_epoch: float = 5  # with a fraction, the peak lies within an epoch
     lr_max: float = 0.01
     lr_min: float = 0.00001

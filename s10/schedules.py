@@ -138,8 +138,27 @@ class OneCyclePerEpoch(LambdaLR):
             set_momentum(group, self.at(self.momenta, self.last_epoch))
 
 
+class OneCycleSteppedOnceAnEpoch(OneCycle):
+    """A mistake, kept to be measured: `OneCycle` for a step a batch, stepped once an epoch.
+
+    24 epochs are then the first 24 of its 2,352 steps, and the LR hardly
+    leaves `lr_min`. The loop of `s10.training` steps after every batch; only
+    the last of an epoch gets through.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, steps_per_epoch: int, **settings):
+        self.batches, self.batches_per_epoch = 0, steps_per_epoch
+        super().__init__(optimizer, steps_per_epoch=steps_per_epoch, **settings)
+
+    def step(self, epoch: int | None = None) -> None:
+        if self.last_epoch >= 0:  # Not the step with which PyTorch sets the first LR.
+            self.batches += 1
+        if self.batches % self.batches_per_epoch == 0:
+            super().step(epoch)
+
+
 def one_cycle(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """The schedule that a recipe describes: `OneCycle`, or `OneCyclePerEpoch`."""
+    """The schedule that a recipe describes: `OneCycle`, or a published variant of it."""
     settings = {
         "lr_max": recipe.lr_max,
         "lr_min": recipe.lr_min,
@@ -152,6 +171,8 @@ def one_cycle(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRS
     }
     if recipe.schedule == "one_cycle_per_epoch":
         return OneCyclePerEpoch(optimizer, **settings)
+    if recipe.schedule == "one_cycle_stepped_once_an_epoch":
+        return OneCycleSteppedOnceAnEpoch(optimizer, anneal=recipe.anneal, **settings)
     return OneCycle(optimizer, anneal=recipe.anneal, **settings)
 
 

@@ -156,6 +156,16 @@ def test_one_cycle_per_epoch_needs_a_peak_between_its_ends(peak):
         trace(lambda optimizer: one_cycle(optimizer, recipe, 98), 1)
 
 
+def test_stepped_once_an_epoch_a_run_sees_the_first_steps_only():
+    """The mistake of many loops: 24 epochs are the first 24 of 2,352 steps."""
+    recipe = replace(Recipe(), schedule="one_cycle_stepped_once_an_epoch")
+    rates, momenta = trace(lambda optimizer: one_cycle(optimizer, recipe, 98), 2352)
+    meant, meant_momenta = trace(lambda optimizer: one_cycle(optimizer, Recipe(), 98), 24)
+    assert rates == [rate for rate in meant for _ in range(98)]
+    assert momenta == [momentum for momentum in meant_momenta for _ in range(98)]
+    assert max(rates) < recipe.lr_max / 20
+
+
 def test_a_peak_between_two_steps_is_pytorchs_pct_start():
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     theirs = OneCycleLR(
