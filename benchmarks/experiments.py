@@ -1,9 +1,10 @@
 """The notebooks' short experiments over several seeds: the bands that learners compare with.
 
     python benchmarks/experiments.py --width 16 --out results/experiments-cifar10-width16
+    python benchmarks/experiments.py --only traps --out results/experiments-traps-cifar10-width16
 
-Writes experiments.json with the outcome of each variant and seed, and
-depths.csv with the curves of the networks with and without shortcuts.
+Writes experiments.json with the outcome of each variant and seed, and the
+curves of each experiment as CSV.
 """
 
 import argparse
@@ -20,12 +21,37 @@ from s10.experiments import (
     FEW_TEST,
     FEW_TRAIN,
     SCHEDULE_EPOCHS,
+    TRAP_EPOCHS,
     compare_depths,
     compare_schedules,
+    compare_traps,
     final_accuracy,
     final_loss,
 )
 from s10.runs import commit, versions
+
+# name → epochs, (images, recipe, device) → table, table → the outcome of each variant
+EXPERIMENTS = {
+    "schedules": (
+        SCHEDULE_EPOCHS,
+        lambda images, recipe, device: compare_schedules(
+            images, recipe.with_epochs(SCHEDULE_EPOCHS), device
+        ),
+        final_accuracy,
+    ),
+    "depths": (
+        DEPTH_EPOCHS,
+        lambda images, recipe, device: compare_depths(
+            images, recipe.with_epochs(DEPTH_EPOCHS), device
+        ),
+        final_loss,
+    ),
+    "traps": (
+        TRAP_EPOCHS,
+        lambda images, recipe, device: compare_traps(images, recipe, device=device),
+        lambda table: final_accuracy(table, by="trap"),
+    ),
+}
 
 
 def main() -> None:
@@ -34,6 +60,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -44,24 +71,21 @@ def main() -> None:
     images = load_images(options.data, options.data_dir)
     few = images.subset(FEW_TRAIN, FEW_TEST)
     recipe = Recipe(width=options.width, data=images.name)
-    outcomes = {
-        "schedules": {"recipe": asdict(recipe.with_epochs(SCHEDULE_EPOCHS)), "values": {}},
-        "depths": {"recipe": asdict(recipe.with_epochs(DEPTH_EPOCHS)), "values": {}},
-    }
-    curves = []
-    for seed in range(options.seeds):
-        print(f"seed {seed}")
-        table = compare_schedules(
-            few, replace(recipe.with_epochs(SCHEDULE_EPOCHS), seed=seed), device
-        )
-        for name, value in final_accuracy(table).items():
-            outcomes["schedules"]["values"].setdefault(name, []).append(round(value, 4))
-        table = compare_depths(few, replace(recipe.with_epochs(DEPTH_EPOCHS), seed=seed), device)
-        curves.append(table.assign(seed=seed))
-        for name, value in final_loss(table).items():
-            outcomes["depths"]["values"].setdefault(name, []).append(round(value, 4))
-    for outcome in outcomes.values():
-        outcome["train_images"] = len(few.train_images)
+    outcomes, curves = {}, {name: [] for name in options.only}
+    for name in options.only:
+        epochs, run, outcome = EXPERIMENTS[name]
+        values = {}
+        for seed in range(options.seeds):
+            print(f"{name}, seed {seed}")
+            table = run(few, replace(recipe, seed=seed), device)
+            curves[name].append(table.assign(seed=seed))
+            for variant, value in outcome(table).items():
+                values.setdefault(variant, []).append(round(value, 4))
+        outcomes[name] = {
+            "recipe": asdict(recipe.with_epochs(epochs)),
+            "values": values,
+            "train_images": len(few.train_images),
+        }
     found = {
         "outcomes": outcomes,
         "seeds": list(range(options.seeds)),
@@ -73,7 +97,8 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "experiments.json").write_text(json.dumps(found, indent=2) + "\n")
-    pd.concat(curves).to_csv(options.out / "depths.csv", index=False)
+    for name, tables in curves.items():
+        pd.concat(tables).to_csv(options.out / f"{name}.csv", index=False)
 
 
 if __name__ == "__main__":

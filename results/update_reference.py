@@ -121,12 +121,32 @@ def submissions() -> list[dict]:
     return list(entries.values())
 
 
+def first_epochs() -> list[dict]:
+    """One entry for each way in which the schedule was stepped: its first epochs."""
+    entries = {}
+    for path in sorted(RESULTS.glob("first-epochs-*/runs.csv")):
+        for row in rows(path):
+            entry = entries.setdefault(
+                (path.parent.name, row["name"], row["stepped"]),
+                {
+                    "from": f"results/{path.parent.name}",
+                    **{name: row[name] for name in ("name", "stepped", "data")},
+                    "width": int(row["width"]),
+                    **{name: [] for name in CURVES},
+                },
+            )
+            for name in CURVES:
+                entry[name].append(float(row[name]))
+    return list(entries.values())
+
+
 def main() -> int:
     reference = {
         "training": training(),
         "lr_range": lr_range(),
         "experiments": experiments(),
         "submissions": submissions(),
+        "first_epochs": first_epochs(),
     }
     text = json.dumps(reference, indent=1) + "\n"
     if "--check" in sys.argv[1:]:

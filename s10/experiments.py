@@ -1,4 +1,4 @@
-"""The short experiments of the notebooks: what the cycle buys, what depth costs."""
+"""The short experiments of the notebooks: what cycle, depth and single mistakes do."""
 
 from dataclasses import replace
 
@@ -9,13 +9,18 @@ from torch.optim.lr_scheduler import ConstantLR
 
 from s10.batches import eval_batches, train_batches
 from s10.custom_resnet import CustomResNet, conv3x3, conv_block
+from s10.errors import InputError
 from s10.images.dataset import Images
+from s10.networks import make_network
 from s10.recipe import Recipe
+from s10.submissions.traps import TRAPS
 from s10.training import fit, make_optimizer, seed_everything
 
 # What the notebooks and the stored runs have in common, so that they can be compared.
 FEW_TRAIN, FEW_TEST = 10_000, 2_000
-SCHEDULE_EPOCHS, DEPTH_EPOCHS = 8, 5
+SCHEDULE_EPOCHS, DEPTH_EPOCHS, TRAP_EPOCHS = 8, 5, 8
+FEW_TRAPS = ("std of single images", "softmax before the loss", "L2 of 1e-2 in Adam")
+NO_TRAP = "the recipe as it is"
 
 
 def compare_schedules(images: Images, recipe: Recipe, device="cpu") -> pd.DataFrame:
@@ -112,9 +117,44 @@ def compare_depths(
     return pd.DataFrame(rows)
 
 
-def final_accuracy(table: pd.DataFrame) -> dict[str, float]:
-    """Test accuracy of each schedule's last epoch, from `compare_schedules`."""
-    last = table.groupby("schedule", sort=False).last()
+def compare_traps(
+    images: Images,
+    recipe: Recipe,
+    names: tuple[str, ...] = FEW_TRAPS,
+    epochs: int = TRAP_EPOCHS,
+    device="cpu",
+) -> pd.DataFrame:
+    """The recipe, and the recipe with each of these traps alone (`s10.submissions.traps`).
+
+    All start from the same seed and see the same images. Gives back the
+    histories under one another, with a column `trap`.
+
+    Raises:
+        InputError: there is no trap of that name.
+    """
+    if unknown := [name for name in names if name not in TRAPS]:
+        raise InputError(f"no trap {unknown[0]!r}; there are {', '.join(TRAPS)}")
+    histories = []
+    for name in (NO_TRAP, *names):
+        print(name)
+        changed = TRAPS[name].recipe(recipe) if name in TRAPS else recipe
+        changed = changed.with_epochs(epochs)
+        seen = images.normalised_by(changed.std_of)
+        seed_everything(changed.seed)
+        model = make_network(changed, len(images.classes)).to(device)
+        result = fit(
+            model, train_batches(seen, changed, device), eval_batches(seen, device), changed,
+            images.classes,
+        )  # fmt: skip
+        histories.append(result.history.assign(trap=name))
+        if result.interrupted:  # The stop button stops all of them.
+            break
+    return pd.concat(histories, ignore_index=True)
+
+
+def final_accuracy(table: pd.DataFrame, by: str = "schedule") -> dict[str, float]:
+    """Test accuracy of each run's last epoch, from `compare_schedules` or (by "trap") the traps."""
+    last = table.groupby(by, sort=False).last()
     return {name: float(value) for name, value in last["test_accuracy"].items()}
 
 

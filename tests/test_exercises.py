@@ -140,13 +140,13 @@ def eva4(epoch, first=1, down=19):
     return high * (1 - 0.9 * (epoch - first - 4) / down)
 
 
-def adam(weight, gradient, lr, decay, decoupled, l2=True, shrink=True, times_lr=True, sgd=False):
+def adam(weight, gradient, lr, decay, decoupled, l2=True, shrink=True, times_lr=True):
     """Adam's first step, with the mistakes that are asked for."""
     if decoupled and shrink:
         weight = weight * (1 - (lr if times_lr else 1) * decay)
     elif l2 or not shrink:
         gradient = gradient + decay * weight
-    return weight - lr * (gradient if sgd else np.sign(gradient))
+    return weight - lr * np.sign(gradient)
 
 
 def lr_max(lr, start=0.1, steps=98, peak=469.4):
@@ -313,6 +313,10 @@ CHECKS = {
     "3.5": network.class_accuracy,
     "3.6": network.accuracy_over_batches,
     "3.7": network.projection_block,
+    "4.1": submissions.lr_of_each_epoch,
+    "4.2": submissions.lr_max_of_a_log,
+    "4.3": submissions.lowest_loss,
+    "4.4": submissions.first_step_of_adam,
 }
 
 
@@ -349,20 +353,6 @@ def test_the_folded_solution_passes_and_the_blank_does_not(number):
         assert not verdict.passed
         if not isinstance(answer, type):
             assert "not filled in" in verdict.message
-
-
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
-        (submissions.lowest_loss, np.log(1 + 9 / np.e)),
-        (submissions.lr_of_each_epoch, eva4),
-        (submissions.first_step_of_adam, adam),
-        (submissions.lr_max_of_a_log, lr_max),
-    ],
-)
-def test_the_right_answers_about_the_submissions_pass(check, answer):
-    assert check(answer).passed, check(answer)
-    assert not check(None).passed
 
 
 def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():

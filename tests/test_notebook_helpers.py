@@ -19,7 +19,15 @@ from s10 import (
     plot_images,
     plot_schedules,
 )
-from s10.experiments import DeepNet, compare_depths, compare_schedules, final_accuracy, final_loss
+from s10.experiments import (
+    NO_TRAP,
+    DeepNet,
+    compare_depths,
+    compare_schedules,
+    compare_traps,
+    final_accuracy,
+    final_loss,
+)
 from s10.progress import BatchBar, bar_stream, no_bars, time_left
 
 
@@ -128,7 +136,26 @@ def test_the_depths_are_compared(few, tiny, capsys):
     assert all(np.isfinite(list(losses.values())))
 
 
-@pytest.mark.parametrize("compare", [compare_schedules, compare_depths])
+def test_the_traps_are_compared_from_the_same_start(few, tiny, capsys):
+    names = ("std of single images", "softmax before the loss", "peak at 0.2 of the run")
+    table = compare_traps(few, replace(tiny, epochs=24, peak_epoch=5), names, epochs=3)
+    assert table["trap"].unique().tolist() == [NO_TRAP, *names]
+    assert len(table) == 12
+    assert set(final_accuracy(table, by="trap")) == {NO_TRAP, *names}
+    softmax = table[table["trap"] == "softmax before the loss"]
+    assert softmax["train_loss"].min() > np.log(1 + 9 / np.e)
+    assert len(set(table.groupby("trap")["train_loss"].last())) == 4
+    legend = plot_schedules(table, by="trap").axes[1].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == [NO_TRAP, *names]
+    # The same as by itself: nothing is handed from one run to the next.
+    alone = compare_traps(few, replace(tiny, epochs=24, peak_epoch=5), names[1:2], epochs=3)
+    same = alone["trap"] == "softmax before the loss"
+    assert alone[same]["train_loss"].tolist() == softmax["train_loss"].tolist()
+    with pytest.raises(InputError, match="no trap 'softmx'"):
+        compare_traps(few, tiny, ("softmx",))
+
+
+@pytest.mark.parametrize("compare", [compare_schedules, compare_depths, compare_traps])
 def test_the_stop_button_stops_the_whole_comparison(few, tiny, monkeypatch, compare, capsys):
     calls = []
 

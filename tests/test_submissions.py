@@ -309,11 +309,10 @@ def test_costs_are_points_below_the_recipe_and_the_dearest_comes_first(measured)
     costs = results.trap_costs("cifar10", 16)
     names = ["LRMAX 0.8", "softmax before the loss", "ReLU before BN"]
     assert list(costs["trap"]) == names
-    assert list(costs["diverged"]) == [True, False, False]
+    assert list(costs["diverged"]) == [1, 0, 0]
     assert list(costs["cost"][1:]) == pytest.approx([5.0, 1.0])
-    # Two seeds against two, each with a variance of 2: the root of 2/2 + 2/2.
-    assert costs["error"][2] == pytest.approx(math.sqrt(2))
-    assert costs["error"][:2].isna().all()
+    assert costs["std"][2] == pytest.approx(math.sqrt(2))
+    assert costs["std"][:2].isna().all()
 
 
 def test_the_parts_are_added_up_beside_the_whole(measured):

@@ -66,28 +66,34 @@ def plot_published_curves(entries: list[dict]) -> Figure:
     return figure
 
 
-def plot_costs(costs: pd.DataFrame) -> Figure:
+def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
     """What each trap costs, the dearest on top (from `s10.submissions.results.trap_costs`).
 
-    Bars: points of test accuracy below the assignment's recipe, with their
-    standard error where there are several seeds; a run that diverged has none.
+    Bars: points of test accuracy below the mean of the assignment's recipe, with
+    the standard deviation over the seeds where there are several; a trap of
+    which every run diverged has none. `spread`: the recipe's own standard
+    deviation, drawn as a band around 0.
     """
     figure, axes = new_figure(8, 0.32 * len(costs) + 1.1)
     rows = costs.iloc[::-1].reset_index(drop=True)
+    axes.axvspan(-spread, spread, color="0.85", label="± 1 standard deviation of the recipe")
     axes.barh(
-        rows.index, rows["cost"].fillna(0), xerr=rows["error"].fillna(0),
+        rows.index, rows["cost"].fillna(0), xerr=rows["std"].fillna(0),
         color=[TRAIN if cost > 0 else TEST for cost in rows["cost"]], ecolor="0.3", capsize=2,
     )  # fmt: skip
     axes.set_yticks(rows.index, rows["trap"])
     widest = np.nanmax(np.abs(rows["cost"])) if rows["cost"].notna().any() else 1
     for place, row in rows.iterrows():
-        words = "diverged" if row["diverged"] else f"{row['cost']:+.1f}"
+        end = max(row["cost"], 0) + (0 if np.isnan(row["std"]) else row["std"])
+        words = f"{row['cost']:+.1f}" if row["diverged"] < row["seeds"] else "diverged"
         axes.annotate(
-            words, (max(row["cost"] if row["cost"] > 0 else 0, 0), place), xytext=(6, 0),
+            words, (0 if np.isnan(end) else max(end, spread), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    axes.set_xlim(min(0, 1.2 * rows["cost"].min()), 1.12 * widest)
+    axes.set_xlim(min(-1.5 * spread, 1.2 * rows["cost"].min()), 1.12 * widest)
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_xlabel("points of test accuracy lost")
+    if spread:
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
     tidy(axes)
     return figure

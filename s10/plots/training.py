@@ -91,15 +91,18 @@ def plot_history_lr(history: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-def plot_schedules(table: pd.DataFrame, title: str = "") -> Figure:
-    """Training loss and test accuracy of several schedules (from `compare_schedules`)."""
+def plot_schedules(table: pd.DataFrame, title: str = "", by: str = "schedule") -> Figure:
+    """Training loss and test accuracy of several runs over one another.
+
+    `table` is from `compare_schedules`, or, with `by="trap"`, from `compare_traps`.
+    """
     figure, (left, right) = new_figure(9, 3.4, 1, 2)
     markers = "os^v"
-    for number, (name, history) in enumerate(table.groupby("schedule", sort=False)):
+    for number, (name, history) in enumerate(table.groupby(by, sort=False)):
         style = {"color": PALETTE[number], "marker": markers[number % 4], "markersize": 4}
         left.plot(history["epoch"], history["train_loss"], label=name, **style)
         right.plot(history["epoch"], 100 * history["test_accuracy"], label=name, **style)
-    last = table.groupby("schedule", sort=False)["test_accuracy"].last()
+    last = table.groupby(by, sort=False)["test_accuracy"].last()
     left.set_title("Training loss", loc="left")
     right.set_title(f"Test accuracy: {last.idxmax()} ends highest", loc="left")
     right.set_ylabel("per cent")

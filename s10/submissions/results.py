@@ -44,27 +44,24 @@ def stored_submissions(data: str, width: int, kind: str = "submission") -> list[
 def trap_costs(data: str, width: int) -> pd.DataFrame:
     """What each trap costs in points of test accuracy, the dearest first.
 
-    A row for each: trap, test (mean accuracy, per cent), cost (the assignment
-    recipe's mean minus it, in points), error (the standard error of that
-    difference; NaN with one seed), seeds (how many) and diverged.
+    A row for each: trap, test (mean accuracy over the seeds, per cent), std (its
+    deviation; NaN with one seed), cost (the mean of the assignment's recipe
+    minus it, in points), seeds (how many) and diverged (how many of them).
     """
     base, table = base_accuracies(data, width), []
     for trap in stored_submissions(data, width, "trap"):
         values = 100 * np.array([v for v in trap["test_accuracy"] if v is not None])
-        several = len(values) > 1 and len(base) > 1
         table.append(
             {
                 "trap": trap["name"],
                 "test": values.mean() if len(values) else np.nan,
+                "std": values.std(ddof=1) if len(values) > 1 else np.nan,
                 "cost": base.mean() - values.mean() if len(values) else np.nan,
-                "error": np.sqrt(values.var(ddof=1) / len(values) + base.var(ddof=1) / len(base))
-                if several
-                else np.nan,
                 "seeds": len(trap["seeds"]),
-                "diverged": any(trap["diverged"]),
+                "diverged": sum(trap["diverged"]),
             }
         )
-    table = pd.DataFrame(table, columns=["trap", "test", "cost", "error", "seeds", "diverged"])
+    table = pd.DataFrame(table, columns=["trap", "test", "std", "cost", "seeds", "diverged"])
     return table.sort_values("cost", ascending=False, na_position="first", ignore_index=True)
 
 
@@ -104,3 +101,21 @@ def parts_and_whole(data: str, width: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=["submission", "traps", "sum of the parts", "the whole"])
+
+
+def first_epochs(name: str = "era1-s10-strided") -> pd.DataFrame:
+    """The first epochs of a published log beside ours, the schedule stepped in two ways.
+
+    Training and test accuracy in per cent, a row for each epoch, at the width in
+    which they were published.
+    """
+    log = SUBMISSIONS[name].log().set_index("epoch")
+    table = {}
+    for split in ("train", "test"):
+        table[f"{split}: published"] = log[f"{split}_accuracy_percent"]
+        for entry in stored()["first_epochs"]:
+            if entry["name"] == name:
+                values = [100 * value for value in entry[f"{split}_accuracy"]]
+                column = f"{split}: stepped {entry['stepped']}"
+                table[column] = pd.Series(values, index=range(1, len(values) + 1))
+    return pd.DataFrame(table).dropna()
