@@ -51,7 +51,7 @@ class Band:
 
 @functools.cache
 def stored() -> dict:
-    """The content of reference.json: lists of entries under training, lr_range, experiments."""
+    """The content of reference.json: under each subject a list of entries."""
     return json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
 
 
@@ -166,7 +166,7 @@ def judge_experiment(name: str, values: dict[str, float], recipe: Recipe, data: 
     """In words, a line for each variant: its result against the stored seeds' range.
 
     Args:
-        name: "schedules" or "depths". values: the variant's name → what was measured.
+        name: "schedules", "depths" or "traps". values: the variant's name → what was measured.
     """
     lines = []
     for entry in stored()["experiments"]:

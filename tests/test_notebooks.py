@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-NAMES = ["01_lr_range_test", "02_one_cycle", "03_train_24_epochs"]
+NAMES = ["01_lr_range_test", "02_one_cycle", "03_train_24_epochs", "04_five_submissions"]
 TIMES = json.loads((ROOT / "results" / "notebooks.json").read_text())
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -54,7 +54,7 @@ def check(name, *arguments):
     )  # fmt: skip
 
 
-def test_there_are_three():
+def test_there_are_four():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
@@ -149,6 +149,7 @@ def test_its_own_numbers_were_normal(path):
         "01": "yours is within a factor of two",
         "02": "one cycle on cifar10: yours",
         "03": "yours is normal",
+        "04": "the recipe as it is on cifar10: yours",
     }[path.stem[:2]]
     assert words in shown
     for bad in ("what is usual", "yours is below", "yours is above", "yours is smaller"):

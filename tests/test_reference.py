@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from s10 import Recipe, reference
-from s10.experiments import DEPTH_EPOCHS, SCHEDULE_EPOCHS
+from s10.experiments import DEPTH_EPOCHS, SCHEDULE_EPOCHS, TRAP_EPOCHS
 
 ROOT = Path(__file__).resolve().parent.parent
 LAPTOP = Recipe(width=16)
@@ -121,7 +121,8 @@ def test_an_lr_is_judged_by_its_factor(method, data):
 
 @pytest.mark.parametrize("data", ["cifar10", "shapes"])
 @pytest.mark.parametrize(
-    ("name", "epochs"), [("schedules", SCHEDULE_EPOCHS), ("depths", DEPTH_EPOCHS)]
+    ("name", "epochs"),
+    [("schedules", SCHEDULE_EPOCHS), ("depths", DEPTH_EPOCHS), ("traps", TRAP_EPOCHS)],
 )
 def test_the_short_experiments_are_judged(name, epochs, data):
     (entry,) = [

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,19 @@ def test_eva4s_schedule_is_that_of_its_log():
     for batch in (0, 50, 97):  # The same in the whole epoch.
         assert np.abs(np.array(rates[batch::98]) - log["lr"]).max() < 1e-15
         assert np.abs(np.array(momenta[batch::98]) - log["momentum"]).max() < 1e-15
+
+
+def test_eva4s_range_test_runs_and_gives_the_figure(tmp_path, capsys):
+    """20 epochs, evenly spaced LRs, the network new for each; its LRMAX is the second of them."""
+    arguments = ["--recipe", "eva4-s11", "--method", "per-epoch", "--seeds", "1"]
+    small = ["--data", "shapes", "--width", "4", "--images", "60", "--batch-size", "20"]
+    out = tmp_path / "range"
+    assert main(["lr-range", *arguments, *small, "--out", str(out)]) == 0
+    curve = pd.read_csv(out / "lr_range.csv")
+    assert np.abs(curve["lr"] - np.linspace(1e-4, 1, 20)).max() < 1e-15
+    assert curve["lr"][1] == pytest.approx(SUBMISSIONS["eva4-s11"].recipe.lr_max, rel=1e-15)
+    assert curve["value"].between(0, 1).all()
+    assert (out / "lr_range.png").stat().st_size > 10_000
 
 
 def test_eva8s_log_is_reproduced_by_the_fitted_settings_and_not_by_the_printed_ones():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from s10.plots.style import MARK, PALETTE, TEST, TRAIN, new_figure, tidy
+from s10.plots.style import PALETTE, TEST, TRAIN, new_figure, tidy
 from s10.schedules import one_cycle, trace
 from s10.submissions.published import SUBMISSIONS
 
@@ -48,7 +48,7 @@ def plot_published_curves(entries: list[dict]) -> Figure:
     for axis, (name, log) in zip(axes, shown.items(), strict=True):
         split = "test" if "test_accuracy_percent" in log else "train"
         axis.plot(
-            log["epoch"], log[f"{split}_accuracy_percent"], "o-", color=MARK, markersize=3,
+            log["epoch"], log[f"{split}_accuracy_percent"], "o-", color="0.25", markersize=3,
             label="published",
         )  # fmt: skip
         if name in measured:

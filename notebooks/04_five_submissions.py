@@ -1,0 +1,419 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Five submissions, one assignment
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/s10-course/s10/blob/main/notebooks/04_five_submissions.ipynb)
+# [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/04_five_submissions.ipynb)
+#
+# **You will learn** to read other people's results as evidence: to reconstruct from a log what its
+# README does not say, to measure what well-known mistakes cost, one at a time, and why the parts do
+# not add up to the whole.
+#
+# **You need** notebooks 1 to 3: what the LR range test, one cycle and the network are.
+#
+# **Time** to run all cells: about 4 minutes on 2 CPU cores (measured, with a quarter of the
+# network's width), with drawn shapes about 4; on Colab's T4 GPU about 4, at full width
+# (estimated). Add half an hour for the exercises. The shapes are taken without CIFAR-10 and
+# internet, or for `notebook.start(data="shapes")` below.
+
+# %% [markdown]
+# ## Set-up
+
+# %% tags=["setup"]
+# Set-up, the same in each notebook. On Colab and Kaggle it installs s10 (about 20 seconds).
+import importlib.util
+import os
+
+if importlib.util.find_spec("s10") is None:
+    if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
+        print("installing s10 …", flush=True)
+        # !pip install -q git+https://github.com/s10-course/s10
+        importlib.invalidate_caches()
+        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
+    else:
+        advice = "type `make lab` in the repository's folder"
+    if importlib.util.find_spec("s10") is None:
+        raise SystemExit(f"s10 is not installed here: {advice}")
+
+import s10
+from s10 import exercises, figures, notebook, reference
+
+lab = notebook.start()
+images, recipe, device = lab.images, lab.recipe, lab.device
+
+# %% [markdown]
+# ## The five
+#
+# Five people published their solutions of this assignment. All had the same task, the same data
+# and the same 24 epochs, and their READMEs state 78, 87, 91.4 and 91.5 per cent on the test set;
+# one states none. Each was rebuilt here, mistakes included, from its README:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+from s10.submissions import SUBMISSIONS, results
+
+stated = ["submission", "parameters", "stated train", "stated test"]
+print(results.submission_table()[stated].to_string(index=False, na_rep="-"))
+
+# %% [markdown]
+# ### Networks
+#
+# Three of them built the assignment's network. The other two came out like this:
+
+# %%
+figures.five_networks()
+
+# %% [markdown]
+# ### Schedules
+#
+# Each has one cycle, and hardly anything else in common. LRMAX, the peak, is 0.0019 in one and 0.8
+# in another. That is no contradiction, since an LR means nothing without its optimizer: SGD
+# moves a weight by LR × gradient, and gradients here are small; Adam divides the gradient by its
+# usual size first, so that it moves each weight by about the LR itself, whatever the gradient.
+
+# %%
+from s10.plots.submissions import plot_costs, plot_five_schedules, plot_published_curves
+
+plot_five_schedules()
+
+# %% [markdown]
+# ### What a README leaves open
+#
+# No README says everything. Whoever repeats such a run has to fill in the rest, and should say how:
+# what we took, and why, stands in `s10/submissions/published.py`, for example
+
+# %%
+for field, reason in SUBMISSIONS["eva4-s11"].chosen.items():
+    print(f"{field:12s} {getattr(SUBMISSIONS['eva4-s11'].recipe, field)}: {reason}")
+
+# %% [markdown]
+# ## Reading a log
+#
+# Three of the five also published what their training printed, epoch by epoch. Printed numbers
+# are evidence: they can be recomputed.
+#
+# ### eva4-s11: to the last digit
+
+# %%
+# NBVAL_CHECK_OUTPUT
+eva4 = SUBMISSIONS["eva4-s11"]
+print(eva4.log()[["epoch", "lr", "momentum"]].head(6).to_string(index=False, float_format=str))
+
+# %% [markdown]
+# Where does a peak of 0.05272631578947369 come from? From its range test: 20 epochs, each at another
+# LR, evenly spaced from 0.0001 to 1. The peak is the second of these 20.
+#
+# ### Exercise 4.1
+# Write the LR of each epoch (from 1 to 24): from a tenth of LRMAX in epoch 1 in a straight line to
+# LRMAX in epoch 5, and in another one back to a tenth of it in epoch 24. The check compares it with
+# the log.
+
+# %%
+LR_MAX = 1e-4 + (1 - 1e-4) / 19
+
+
+def lr_of_epoch(epoch):
+    ...
+
+
+exercises.submissions.lr_of_each_epoch(lr_of_epoch)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# LR_MAX = 1e-4 + (1 - 1e-4) / 19
+#
+# def lr_of_epoch(epoch):
+#     low = LR_MAX / 10
+#     if epoch <= 5:
+#         return low + (LR_MAX - low) * (epoch - 1) / 4
+#     return LR_MAX + (low - LR_MAX) * (epoch - 5) / 19
+# ```
+# </details>
+
+# %% [markdown]
+# So this README can be trusted in what it prints. And `s10 train --recipe eva4-s11` trains with
+# these very numbers:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+rates, momenta = s10.trace(lambda optimizer: s10.one_cycle(optimizer, eva4.recipe, 98), 24 * 98)
+log = eva4.log()
+print("LRs equal to 1e-15:    ", abs(log["lr"] - rates[::98]).max() < 1e-15)
+print("momenta equal to 1e-15:", abs(log["momentum"] - momenta[::98]).max() < 1e-15)
+
+# %% [markdown]
+# Here is its range test, on fewer images: 20 LRs, one epoch each, a new network for each of them.
+
+# %%
+from dataclasses import replace
+
+few = lab.few(10_000, 2_000)
+as_eva4 = replace(eva4.recipe, width=recipe.width, batch_size=recipe.batch_size, data=images.name)
+lab.announce(20, few)
+range_test = s10.range_test_per_epoch(
+    lambda: s10.CustomResNet(len(images.classes), recipe.width).to(device),
+    lambda seeded: s10.train_batches(few, seeded, device),
+    as_eva4,
+    epochs=lab.size(20, smoke=4),
+)
+print(range_test.in_words())
+lab.sign(s10.plot_lr_range(range_test))
+
+# %% [markdown]
+# Half of the LRs of such an evenly spaced test lie above 0.5, and between its first two, 0.0001
+# and 0.053, is nothing at all, although that is a factor of 500. "The second of 20" only says:
+# somewhere below 0.1. Notebook 1 spaced its LRs by a constant *factor*.
+#
+# ### eva8-s8: a log against its README
+#
+# This README prints the call that made its schedule, `OneCycleLR` with `max_lr` 0.1552225357427048
+# and `final_div_factor` 100, and also the LR after each epoch. The two do not agree:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+import numpy as np
+
+from s10.submissions.fit_schedule import fit_one_cycle, printed_rates
+
+eva8_log = SUBMISSIONS["eva8-s8"].log()["lr_after"].to_numpy()
+settings = dict(epochs=24, steps_per_epoch=98, pct_start=0.2, div_factor=10)
+as_stated = printed_rates(0.1552225357427048, 100, **settings)
+fitted = fit_one_cycle(eva8_log)
+print(f"as the README says: off by up to {np.abs(as_stated - eva8_log).max():.1g}")
+print(f"max_lr {fitted.max_lr:.6f}, final_div_factor {fitted.final_div_factor:.4g}: ", end="")
+print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest_error)
+
+# %% [markdown]
+# Between its corners the schedule is linear in LRMAX and in the LR of its end; so least squares
+# finds both from the 24 printed numbers, and the fit leaves nothing over. The log is from another
+# run than the text. This happens when a notebook is run twice and a README written once, and it
+# is why `s10 train` writes recipe and log into one folder.
+#
+# ### Exercise 4.2
+# One printed LR is enough, if you know the rest. `OneCycleLR` rises in a straight line from LRMAX /
+# 10 at step 0 to LRMAX at step 0.2 · 2352 − 1 = 469.4. The log's first LR was printed after 98 steps.
+# Write what LRMAX follows from it.
+
+# %%
+def lr_max_from(lr):
+    ...
+
+
+exercises.submissions.lr_max_of_a_log(lr_max_from)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def lr_max_from(lr):
+#     return lr / (0.1 + 0.9 * 98 / 469.4)
+# ```
+# </details>
+
+# %% [markdown]
+# One thing more. The last LR of the log lies *below* the end of the schedule that printed it:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+end = fitted.max_lr / 10 / fitted.final_div_factor
+print(f"end of the schedule {end:.7f}, last LR of the log {eva8_log[-1]:.7f}")
+
+# %% [markdown]
+# PyTorch's `OneCycleLR` may be stepped once past its end, and then goes on along its last line. Here
+# that did no harm, since no batch was trained with it; with a larger final LR it can even turn
+# negative.
+#
+# ### era1-s10-strided: a cycle that is not there
+#
+# The published curves, and ours of the recipes as their READMEs state them (a quarter of the
+# network's width, so ours should be *lower*):
+
+# %%
+plot_published_curves(results.stored_submissions("cifar10", 16))
+
+# %% [markdown]
+# ## Which difference costs how much?
+#
+# Now the post-mortem. A *trap* is one thing in which a submission differs from our recipe
+# of notebook 3. Each of them can be switched on alone:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+from s10.submissions.traps import TRAPS
+
+for name, trap in TRAPS.items():
+    print(f"{name:35s} {', '.join(trap.found_in)}")
+
+# %% [markdown]
+# (Adam or SGD: SGD gets the LR and the decay of Page's winning entry, not Adam's. An LRMAX is that
+# of the submission, but in our recipe, with Adam. "LRMIN a tenth of LRMAX" is eva4-s11's LRMIN:
+# without annihilation the training ends there.)
+#
+# **Your prediction first**: which costs most, which costs nothing, and how many points of test
+# accuracy does each cost? Fill in as many as you like.
+
+# %%
+my_dearest = None  # one of the names above
+my_cheapest = None
+my_costs = None  # such as {"ReLU before BN": 2.5, "annihilation": 1}
+
+# %% [markdown]
+# ### Three of them, switched on
+#
+# A small training shows how it is done: 10,000 images, 8 epochs, the recipe and three traps.
+
+# %%
+from s10.experiments import compare_traps, final_accuracy
+
+notebook.show(compare_traps)
+names = ("std of single images", "softmax before the loss", "L2 of 1e-2 in Adam")
+epochs = lab.size(8, smoke=2)
+lab.announce(4 * epochs, few)
+table = compare_traps(few, recipe, names, epochs, device)
+lab.sign(s10.plot_schedules(table, by="trap"))
+
+# %% [markdown]
+# **Is my number normal?** The same experiment over three seeds is kept in the repository:
+
+# %%
+final = final_accuracy(table, by="trap")
+print(reference.judge_experiment("traps", final, recipe.with_epochs(epochs), images.name))
+
+# %% [markdown]
+# ### Exercise 4.3
+# With a softmax at its end the network gives probabilities, and cross-entropy takes the softmax of
+# them once more. How small can the loss get, with ten classes? (Think of a network that is sure and
+# right.)
+
+# %%
+lowest = None
+exercises.submissions.lowest_loss(lowest)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import math
+#
+# lowest = -math.log(math.e / (math.e + 9))
+# ```
+# </details>
+
+# %% [markdown]
+# A loss that stops there is a good sign of this mistake. A *log*-softmax before cross-entropy, which
+# era1-s10-strided has, changes nothing: the softmax of log-probabilities gives the probabilities back.
+#
+# ### Exercise 4.4
+# Weight decay can be a term of the loss, ½ · decay · weight², whose gradient, decay · weight, is
+# added to the other one (*L2*); or it can shrink the weight directly by lr · decay · weight
+# (*decoupled*, [Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101)). In SGD that is the
+# same. In Adam not: write its first step, which is lr · g / |g| for a gradient g, with both kinds of
+# decay.
+
+# %%
+def first_step(weight, gradient, lr, decay, decoupled):
+    """The weight after the step."""
+    ...
+
+
+exercises.submissions.first_step_of_adam(first_step)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def first_step(weight, gradient, lr, decay, decoupled):
+#     if decoupled:
+#         weight = weight * (1 - lr * decay)
+#     else:
+#         gradient = gradient + decay * weight
+#     return weight - lr * np.sign(gradient)
+# ```
+# A weight that hardly matters for the loss has a tiny gradient; with L2 in Adam the decay then
+# decides the sign, and the weight goes to zero at full speed, lr a step, however small the decay is.
+# </details>
+
+# %% [markdown]
+# ## All of them, measured
+#
+# Each trap alone in the assignment's recipe: all 50,000 images, 24 epochs, test accuracy of the last
+# epoch. **These are networks of a quarter of the width**, since no GPU was at hand; at full width
+# the costs will differ, more in size than in sign. Most were run once; those that came within
+# half a point of the recipe, three times. The raw rows, with device, versions and commit, are in
+# `results/submissions-cifar10-width16`.
+
+# %%
+costs = results.trap_costs("cifar10", 16)
+print(costs.round(2).to_string(index=False, na_rep="-"))
+
+# %%
+base = results.base_accuracies("cifar10", 16)
+print(f"the recipe itself: {base.mean():.2f} ± {base.std(ddof=1):.2f} over {len(base)} seeds")
+plot_costs(costs, base.std(ddof=1))
+
+# %%
+cheapest = costs["cost"].abs().idxmin()
+print("dearest:", costs["trap"][0], "– you said:", my_dearest)
+print("nearest to nothing:", costs["trap"][cheapest], "– you said:", my_cheapest)
+for row in costs.itertuples():
+    if row.trap in (my_costs or {}):
+        print(exercises.compare_guess(row.trap, my_costs[row.trap], row.cost))
+
+# %% [markdown]
+# ## The parts and the whole
+#
+# Each submission has several traps at once. Do their costs add up to what it lost in all?
+
+# %%
+print(results.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
+
+# %% [markdown]
+# ## The five, measured
+#
+# Stated and measured, side by side (`s10 submissions` prints the same):
+
+# %%
+print(results.submission_table().to_string(index=False, na_rep="-"))
+
+# %% [markdown]
+# ## What to conclude
+#
+# - **A number without its recipe is not a result.** Optimizer, batch size, momentum, padding:
+#   each README leaves something open that moves the result by more than the submissions differ.
+# - **Change one thing at a time, and know your noise first.** Two runs of the same recipe differ by
+#   as much as many of the traps cost.
+# - **Mistakes do not announce themselves.** Every one of the five trained, its loss fell, and its
+#   curves look like curves. What gives a mistake away is a number that can be checked: a loss that
+#   cannot fall below 1.461, an LR that does not move, a network that overfits no single batch.
+# - **The last epoch counts.** Who picks the epoch with the best test accuracy has used the test
+#   images to choose.
+#
+# ## Go on
+#
+# Take the submission that lost most and mend it, one thing at a time, with the dearest mistake first.
+# On the command line a whole run is `s10 train --recipe eva8-s8 --width 16`; here is the short form:
+
+# %%
+from s10.networks import make_network
+
+mended = replace(
+    SUBMISSIONS["eva8-s8"].recipe,
+    width=recipe.width, batch_size=recipe.batch_size, data=images.name,
+    network="relu_before_bn",  # Without the softmax; the ReLU still stands before the batch norm.
+).with_epochs(epochs)  # fmt: skip
+s10.seed_everything(recipe.seed)
+model = make_network(mended, len(images.classes)).to(device)
+attempt = s10.fit(
+    model, s10.train_batches(few, mended, device), s10.eval_batches(few, device), mended,
+    images.classes,
+)
+lab.sign(s10.plot_curves(attempt.history), "eva8-s8 without its softmax")
