@@ -38,11 +38,19 @@ COLUMNS = (
     "precision", "python", "torch", "numpy", "commit",
 )  # fmt: skip
 
+# What a submission would have been by its README alone.
+VARIANTS = {
+    "era1-s10-strided, stepped every batch": replace(
+        SUBMISSIONS["era1-s10-strided"].recipe, schedule="one_cycle"
+    )
+}
+
 
 def jobs(data: str, width: int, epochs: int) -> list[tuple[str, str, Recipe]]:
     """(kind, name, recipe) of everything that is measured, in the order of its weight."""
     recipes = [("submission", name, system.recipe) for name, system in SUBMISSIONS.items()]
     recipes += [("trap", name, trap.recipe(Recipe())) for name, trap in TRAPS.items()]
+    recipes += [("variant", name, recipe) for name, recipe in VARIANTS.items()]
     return [
         (kind, name, replace(recipe, data=data, width=width).with_epochs(epochs))
         for kind, name, recipe in recipes

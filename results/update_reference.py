@@ -90,7 +90,12 @@ def experiments() -> list[dict]:
 
 def with_curves(row: dict) -> bool:
     """Only the five systems' curves are shown anywhere."""
-    return row["kind"] == "submission"
+    return row["kind"] != "trap"
+
+
+def file_name(name: str) -> str:
+    """The name of a run's curve without its seed, as benchmarks/submissions.py makes it."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
 
 
 def submissions() -> list[dict]:
@@ -114,7 +119,8 @@ def submissions() -> list[dict]:
             for name in CURVES:
                 entry[name].append(float(row[name]) if row[name] else None)
             if with_curves(row) and not entry["diverged"][-1]:
-                curve = rows(path.parent / "curves" / f"{row['name']}-seed{row['seed']}.csv")
+                file = f"{file_name(row['name'])}-seed{row['seed']}.csv"
+                curve = rows(path.parent / "curves" / file)
                 for split in ("train", "test"):
                     values = [round(float(epoch[f"{split}_accuracy"]), 4) for epoch in curve]
                     entry[f"{split}_curves"].append(values)

@@ -309,6 +309,7 @@ def measured(monkeypatch):
         "submissions": [
             entry("submission", "eva8-s8", [0.80]),
             entry("submission", "eva6-s9", [None]),
+            entry("variant", "era1-s10-strided, stepped every batch", [0.88]),
             entry("trap", "ReLU before BN", [0.88, 0.90]),
             entry("trap", "softmax before the loss", [0.85]),
             entry("trap", "LRMAX 0.8", [None]),
@@ -352,6 +353,19 @@ def test_the_pictures_show_every_submission_and_every_trap(measured):
     bars = plot_costs(results.trap_costs("cifar10", 16)).axes[0]
     assert [label.get_text() for label in bars.get_yticklabels()][-1] == "LRMAX 0.8"
     assert {text.get_text() for text in bars.texts} == {"diverged", "+5.0", "+1.0"}
-    curves = plot_published_curves(results.stored_submissions("cifar10", 16))
+    entries = results.stored_submissions("cifar10", 16, "submission", "variant")
+    curves = plot_published_curves(entries)
     assert len(curves.axes) == 3
-    assert [len(axes.lines) for axes in curves.axes] == [1, 1, 2]  # Only eva8-s8 is measured.
+    assert [len(axes.lines) for axes in curves.axes] == [2, 1, 2]
+    labels = curves.axes[0].get_legend_handles_labels()[1]
+    assert labels == ["published", "ours, width 16,\nstepped every batch"]
+
+
+def test_the_first_epochs_stand_beside_the_published_ones(monkeypatch):
+    entry = {"name": "era1-s10-strided", "stepped": "once an epoch", "train_accuracy": [0.3, 0.5],
+             "test_accuracy": [0.4, 0.55]}  # fmt: skip
+    monkeypatch.setattr(results, "stored", lambda: {"first_epochs": [entry]})
+    table = results.first_epochs()
+    assert table.index.tolist() == [1, 2]
+    assert table["train: published"].tolist() == [35.27, 51.01]
+    assert table["test: stepped once an epoch"].tolist() == pytest.approx([40, 55])

@@ -25,7 +25,7 @@ def plot_five_schedules(steps_per_epoch: int = 98) -> Figure:
         label = f"{name} ({recipe.optimizer.upper() if recipe.optimizer == 'sgd' else 'Adam'})"
         top.semilogy(epochs, rates, label=label, **style)
         bottom.plot(epochs, momenta, **style)
-    top.set_title("Five LRMAX that differ by a factor of 400", loc="left")
+    top.set_title("Five schedules for one assignment", loc="left")
     top.set_ylabel("LR")
     top.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
     bottom.set_ylabel("momentum (β1)")
@@ -38,29 +38,34 @@ def plot_five_schedules(steps_per_epoch: int = 98) -> Figure:
 def plot_published_curves(entries: list[dict]) -> Figure:
     """Published accuracies epoch by epoch beside those that were measured here.
 
-    `entries`: the stored submissions of one data set and width (`s10.submissions.results`);
-    their mean over the seeds is drawn, and the range where there are several.
+    `entries`: the stored submissions of one data set and width, and variants of
+    them, dashed (`s10.submissions.results.stored_submissions`); their mean over
+    the seeds is drawn, and the range where there are several.
     """
     logs = {name: submission.log() for name, submission in SUBMISSIONS.items()}
     shown = {name: log for name, log in logs.items() if log is not None}
     figure, axes = new_figure(9.5, 3.2, 1, len(shown), sharey=True)
-    measured = {entry["name"]: entry for entry in entries}
     for axis, (name, log) in zip(axes, shown.items(), strict=True):
         split = "test" if "test_accuracy_percent" in log else "train"
         axis.plot(
             log["epoch"], log[f"{split}_accuracy_percent"], "o-", color="0.25", markersize=3,
             label="published",
         )  # fmt: skip
-        if name in measured:
-            curves = 100 * np.array(measured[name][f"{split}_curves"], dtype=float)
+        for entry in entries:
+            of, _, variant = entry["name"].partition(", ")
+            if of != name:
+                continue
+            curves = 100 * np.array(entry[f"{split}_curves"], dtype=float)
             epochs = np.arange(1, curves.shape[1] + 1)
             axis.plot(
-                epochs, curves.mean(0), color=TEST, label=f"ours, width {measured[name]['width']}"
-            )
+                epochs, curves.mean(0), color=TRAIN if variant else TEST,
+                linestyle="--" if variant else "-",
+                label=f"ours, width {entry['width']}" + (f",\n{variant}" if variant else ""),
+            )  # fmt: skip
             axis.fill_between(epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3)
         axis.set_title(f"{name}: {'test' if split == 'test' else 'training'}", loc="left")
         axis.set_xlabel("epoch")
-        axis.legend(frameon=False, loc="lower right")
+        axis.legend(frameon=False, loc="lower right", fontsize=8)
         tidy(axis)
     axes[0].set_ylabel("accuracy, per cent")
     return figure

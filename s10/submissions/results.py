@@ -32,12 +32,13 @@ def submission_table() -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def stored_submissions(data: str, width: int, kind: str = "submission") -> list[dict]:
-    """The entries of reference.json for the submissions, or (kind "trap") for the traps."""
+def stored_submissions(data: str, width: int, *kinds: str) -> list[dict]:
+    """The entries of reference.json for the submissions (or their traps, or variants of them)."""
     return [
         entry
         for entry in stored()["submissions"]
-        if (entry["data"], entry["width"], entry["kind"]) == (data, width, kind)
+        if (entry["data"], entry["width"]) == (data, width)
+        and entry["kind"] in (kinds or ("submission",))
     ]
 
 

@@ -58,6 +58,8 @@ TRAPS = {
              "no identity path"),
         Trap("std of single images", {"std_of": "images"}, ("era1-s10-strided",),
              "the inputs are a fifth larger; the first batch norm undoes it"),
+        Trap("schedule stepped once an epoch", {"schedule": "one_cycle_stepped_once_an_epoch"},
+             ("era1-s10-strided",), "24 of its 2,352 steps: the LR stays near LRMIN"),
         Trap("SGD instead of Adam",
              {"optimizer": "sgd", "lr_max": 0.4, "lr_min": 0.0004, "weight_decay": 5e-4,
               "decoupled_weight_decay": False},
