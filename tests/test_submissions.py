@@ -361,6 +361,18 @@ def test_the_pictures_show_every_submission_and_every_trap(measured):
     assert labels == ["published", "ours, width 16,\nstepped every batch"]
 
 
+def test_stepped_once_an_epoch_the_schedule_gives_era1_strideds_log():
+    """The measurement on which its recipe rests, at the published width."""
+    table = results.first_epochs()
+    assert len(table) >= 2
+    once = (table["test: stepped once an epoch"] - table["test: published"]).abs()
+    each = (table["test: stepped every batch"] - table["test: published"]).abs()
+    assert once.max() < 1
+    assert each.min() > 4
+    rates, _ = schedule("era1-s10-strided")
+    assert max(rates) < 3e-5
+
+
 def test_the_first_epochs_stand_beside_the_published_ones(monkeypatch):
     entry = {"name": "era1-s10-strided", "stepped": "once an epoch", "train_accuracy": [0.3, 0.5],
              "test_accuracy": [0.4, 0.55]}  # fmt: skip
