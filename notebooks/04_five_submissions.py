@@ -310,6 +310,11 @@ final = final_accuracy(table, by="trap")
 print(reference.judge_experiment("traps", final, recipe.with_epochs(epochs), images.name))
 
 # %% [markdown]
+# The softmax shows at once. The wrong std does not: it makes the inputs a fifth larger, and the first
+# batch norm makes them smaller again. Nor does the L2 term, and that is a trap of its own: it
+# needs time, and the measurement over 24 epochs below says something else. A short experiment
+# answers short questions.
+#
 # ### Exercise 4.3
 # With a softmax at its end the network gives probabilities, and cross-entropy takes the softmax of
 # them once more. How small can the loss get, with ten classes? (Think of a network that is sure and

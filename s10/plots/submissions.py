@@ -27,6 +27,7 @@ def plot_five_schedules(steps_per_epoch: int = 98) -> Figure:
         bottom.plot(epochs, momenta, **style)
     top.set_title("Five schedules for one assignment", loc="left")
     top.set_ylabel("LR")
+    top.set_ylim(bottom=2e-7)  # Room for the legend below the lowest line.
     top.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
     bottom.set_ylabel("momentum (β1)")
     bottom.set_xlabel("epochs")
@@ -83,7 +84,7 @@ def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
     rows = costs.iloc[::-1].reset_index(drop=True)
     axes.axvspan(-spread, spread, color="0.85", label="± 1 standard deviation of the recipe")
     axes.barh(
-        rows.index, rows["cost"].fillna(0), xerr=rows["std"].fillna(0),
+        rows.index, rows["cost"].fillna(0), xerr=rows["std"],
         color=[TRAIN if cost > 0 else TEST for cost in rows["cost"]], ecolor="0.3", capsize=2,
     )  # fmt: skip
     axes.set_yticks(rows.index, rows["trap"])
