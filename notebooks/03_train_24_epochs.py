@@ -343,9 +343,13 @@ my_last = None
 # %% [markdown]
 # ## 24 epochs
 #
-# One line for each epoch. You may stop the cell with the stop button: the model stays as it is by
-# then, `result.history` has the epochs that are finished, and with one at least the cells below
-# work. Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
+# One line for each epoch. You may stop the cell with the stop button: it finishes the step, the model
+# stays as it is by then, `result.history` has the epochs that are finished, and with one at
+# least the cells below work. Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
+#
+# On Colab the machine may be taken away in the middle. Begin with `notebook.start(keep="drive")`
+# above, and the training is kept on your Google Drive after every epoch: after a disconnect run
+# the cells again, and this one goes on where it was, as if nothing had happened.
 
 # %%
 lab.announce(recipe.epochs)
@@ -353,7 +357,10 @@ s10.seed_everything(recipe.seed)
 model = s10.CustomResNet(len(images.classes), recipe.width).to(device)
 train = s10.train_batches(images, recipe, device)
 test = s10.eval_batches(images, device)
-result = s10.fit(model, train, test, recipe, images.classes)
+result = s10.fit(
+    model, train, test, recipe, images.classes,
+    checkpoints=lab.checkpoints("notebook-3"), resume=True,
+)
 
 # %%
 history = result.history

@@ -24,7 +24,7 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "runs",
     "S10Error": "errors",
-    "TrainingDiverged": "training",
+    "TrainingDiverged": "meter",
     "compare_depths": "experiments",
     "compare_schedules": "experiments",
     "evaluate": "training",

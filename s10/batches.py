@@ -5,36 +5,55 @@ number alone: not on what was drawn before, nor on the number of worker
 processes. So a run can be repeated, and resumed at any epoch.
 """
 
+import signal
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from s10.augment import BatchAugment, draw, normalise
+from s10.errors import InputError
 from s10.images.dataset import Images
 from s10.recipe import Recipe
+from s10.stopping import StopSignals
+from s10.team import Team
 
 TEST_BATCH_SIZE = 1000
 
 
-def set_epoch(batches, epoch: int) -> None:
-    """Tell batches which epoch comes; a plain DataLoader shuffles by itself."""
-    if hasattr(batches, "set_epoch"):
+def set_epoch(batches, epoch: int, first_batch: int = 0) -> None:
+    """Tell batches which epoch comes, and where in it to begin.
+
+    A plain DataLoader shuffles by itself, and always begins at the beginning.
+    """
+    if first_batch:
+        batches.set_epoch(epoch, first_batch)
+    elif hasattr(batches, "set_epoch"):
         batches.set_epoch(epoch)
 
 
-def train_batches(data: Images, recipe: Recipe, device="cpu", workers: int = 0):
-    """The training batches that the recipe asks for.
+def train_batches(
+    data: Images, recipe: Recipe, device="cpu", workers: int = 0, team: Team | None = None
+):
+    """The training batches that the recipe asks for; of a team, this process's share of each.
 
     What comes back knows its length, can be iterated, and takes
     `set_epoch(number)` (from 1) before each epoch, like PyTorch's
-    DistributedSampler. It yields images float32 (B, 3, 32, 32), normalised and
-    augmented, and labels int64 (B,), on `device`. The last batch is smaller:
-    50,000 images at 512 make 98 batches, the last one of 336.
+    DistributedSampler; `set_epoch(number, k)` leaves out the first k batches.
+    It yields images float32 (B, 3, 32, 32), normalised and augmented, and
+    labels int64 (B,), on `device`. The last batch is smaller: 50,000 images at
+    512 make 98 batches, the last one of 336.
     """
+    team = team or Team()
+    last = len(data.train_labels) % recipe.batch_size or recipe.batch_size
+    if last < team.size:
+        raise InputError(
+            f"the last batch has {last} images for {team.size} processes; take another batch size"
+        )
     if recipe.augment == "albumentations":
-        return AlbumentationsBatches(data, recipe, device, workers)
-    return TensorBatches(data, recipe, device)
+        return AlbumentationsBatches(data, recipe, device, workers, team)
+    return TensorBatches(data, recipe, device, team)
 
 
 def eval_batches(data: Images, device="cpu") -> list[tuple[Tensor, Tensor]]:
@@ -59,17 +78,21 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
 class TensorBatches:
     """Batches cut by `BatchAugment` from images that lie on the device."""
 
-    def __init__(self, data: Images, recipe: Recipe, device="cpu"):
-        self.recipe, self.device = recipe, device
+    starts_anywhere = True  # `set_epoch` takes the first batch, too.
+
+    def __init__(self, data: Images, recipe: Recipe, device="cpu", team: Team | None = None):
+        self.recipe, self.device, self.team = recipe, device, team or Team()
+        self.weight = 1.0  # of the batch that was given out last: its part of the whole batch
         self.augment = BatchAugment(data.train_images, data.mean, data.std, recipe, device)
         self.labels = torch.from_numpy(data.train_labels).to(device)
-        self.epoch = 1
+        self.fingerprint = data.fingerprint
+        self.epoch, self.first_batch = 1, 0
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.recipe.batch_size)
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        self.epoch, self.first_batch = epoch, first_batch
 
     def __iter__(self):
         seed, count = self.recipe.seed, len(self.labels)
@@ -77,24 +100,37 @@ class TensorBatches:
         # Chance is drawn on the CPU, so that a GPU sees the same batches.
         generator = torch.Generator().manual_seed(stream(seed, self.epoch, "augment"))
         draws = draw(count, self.recipe, generator).to(self.device)
-        for start in range(0, count, self.recipe.batch_size):
-            batch = slice(start, start + self.recipe.batch_size)
-            index = order[batch]
-            yield self.augment(index, draws[batch]), self.labels[index]
+        size = self.recipe.batch_size
+        for start in range(self.first_batch * size, count, size):
+            stop = min(start + size, count)
+            share = self.team.share(start, stop)
+            self.weight = (share.stop - share.start) / (stop - start)
+            yield self.augment(order[share], draws[share]), self.labels[order[share]]
 
 
 class AlbumentationsBatches:
     """Batches from the albumentations pipeline, in `workers` processes (0: in this one)."""
 
-    def __init__(self, data: Images, recipe: Recipe, device="cpu", workers: int = 0):
-        dataset = _AugmentedBatches(data, recipe)
-        self.device = device
+    starts_anywhere = True
+
+    def __init__(
+        self,
+        data: Images,
+        recipe: Recipe,
+        device="cpu",
+        workers: int = 0,
+        team: Team | None = None,
+    ):
+        dataset = _AugmentedBatches(data, recipe, team or Team())
+        self.device, self.weight, self.whole = device, 1.0, dataset.size_of
+        self.fingerprint = data.fingerprint
         self.keys = _Keys(len(dataset))
         self.loader = DataLoader(
             dataset,
             batch_size=None,  # An item of the data set is a whole batch.
             sampler=self.keys,
             num_workers=workers,
+            worker_init_fn=_leave_signals_to_the_training,
             persistent_workers=workers > 0,
             pin_memory=torch.device(device).type == "cuda",
             # The loader draws a seed for its workers. From this generator, it
@@ -103,46 +139,61 @@ class AlbumentationsBatches:
         )
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return self.keys.count
 
-    def set_epoch(self, epoch: int) -> None:
-        self.keys.epoch = epoch
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        self.keys.epoch, self.keys.first = epoch, first_batch
 
     def __iter__(self):
-        for images, labels in self.loader:
+        for number, (images, labels) in enumerate(self.loader, self.keys.first):
+            self.weight = len(labels) / self.whole(number)
             yield images.to(self.device, non_blocking=True), labels.to(self.device)
+
+
+def _leave_signals_to_the_training(worker: int) -> None:
+    """Ctrl-C goes to all processes; a worker that obeys leaves the last step without its batch."""
+    for number in StopSignals.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Keys:
     """The sampler: (epoch, batch) for each batch, so that workers learn the epoch's number."""
 
     def __init__(self, count: int):
-        self.count, self.epoch = count, 1
+        self.count, self.epoch, self.first = count, 1, 0
 
     def __len__(self) -> int:
-        return self.count
+        return self.count - self.first
 
     def __iter__(self):
-        return ((self.epoch, batch) for batch in range(self.count))
+        return ((self.epoch, batch) for batch in range(self.first, self.count))
 
 
 class _AugmentedBatches(Dataset):
     """Item (epoch, batch) is that augmented batch, whichever process asks for it."""
 
-    def __init__(self, data: Images, recipe: Recipe):
+    def __init__(self, data: Images, recipe: Recipe, team: Team):
         # Imported here: learners who use the batched augmentation need not wait for it.
         from s10.augment_albumentations import reseed, train_pipeline
 
         self.images, self.labels, self.recipe = data.train_images, data.train_labels, recipe
+        self.team = Team(team.rank, team.size)  # Without its connections: workers get a copy.
+        self.purpose = f"augment {team.rank}" if team.rank else "augment"
         self.pipeline, self.reseed = train_pipeline(data.mean, data.std, recipe), reseed
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.recipe.batch_size)
 
+    def size_of(self, batch: int) -> int:
+        """How many images a batch has, over all processes."""
+        size = self.recipe.batch_size
+        return min(size, len(self.labels) - batch * size)
+
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, batch = key
-        seed, size = self.recipe.seed, self.recipe.batch_size
-        index = epoch_order(len(self.labels), seed, epoch)[batch * size : (batch + 1) * size]
-        self.reseed(self.pipeline, stream(seed, epoch, "augment", batch))
+        seed, start = self.recipe.seed, batch * self.recipe.batch_size
+        share = self.team.share(start, start + self.size_of(batch))
+        index = epoch_order(len(self.labels), seed, epoch)[share]
+        self.reseed(self.pipeline, stream(seed, epoch, self.purpose, batch))
         images = [self.pipeline(image=self.images[i])["image"] for i in index.tolist()]
         return torch.stack(images), torch.from_numpy(self.labels[index.numpy()])

@@ -1,6 +1,9 @@
 """The command line: `s10 train`, `lr-range`, `evaluate`, `submissions`, `info`."""
 
 import argparse
+import math
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ from s10.recipe import CHOICES, Recipe
 from s10.recipes import RECIPES, find_recipe
 
 EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
 
 DESCRIPTION = """\
 Train a small residual network on CIFAR-10 in 24 epochs with the one-cycle policy.
@@ -27,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         return options.run(options)
     except InputError as error:
-        print(f"s10: error: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # Of a team all say the same.
+            print(f"s10: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except S10Error as error:
         print(f"s10: {error}", file=sys.stderr)
@@ -39,30 +44,57 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(options) -> int:
     """`s10 train`."""
+    from s10.device import be_deterministic, pick_device
     from s10.pipeline import train_run
-    from s10.runs import PICTURES, new_folder
+    from s10.runs import Run, new_folder
+    from s10.team import team
 
-    recipe = _recipe(options)
-    run, result = _within_memory(
-        recipe,
-        lambda: train_run(
+    if options.resume:
+        if options.out or options.overwrite:
+            raise InputError("--resume goes on in the run's own folder: no --out, no --overwrite")
+        # The run's own recipe; whatever else is asked for has to agree with it.
+        own = Run.find(options.resume).recipe()
+        recipe = _recipe(options, None if options.recipe else own)
+    else:
+        recipe = _recipe(options)
+    if options.deterministic:
+        be_deterministic()
+    with team(pick_device(options.device)) as members:
+        out = members.from_leader(options.resume or options.out or str(new_folder(recipe)))
+        run, result = _within_memory(
             recipe,
-            options.out or new_folder(recipe),
-            device=options.device,
-            data_dir=options.data_dir,
-            data_url=options.data_url,
-            workers=options.workers,
-            overwrite=options.overwrite,
-        ),
-    )
-    if result.predictions is not None:
+            lambda: train_run(
+                recipe,
+                out,
+                device=options.device,
+                data_dir=options.data_dir,
+                data_url=options.data_url,
+                workers=options.workers,
+                overwrite=options.overwrite,
+                resume=bool(options.resume),
+                minutes=options.checkpoint_minutes,
+                team=members,
+            ),
+        )
+        if members.leads:
+            _say_what_came_out(run, result)
+        members.wait()  # Else torchrun ends the others as soon as one has ended.
+    return EXIT_SIGNAL + (result.signal or signal.SIGINT) if result.interrupted else 0
+
+
+def _say_what_came_out(run, result) -> None:
+    from s10.runs import PICTURES
+
+    told_to_end = result.interrupted and result.signal == signal.SIGTERM
+    if result.predictions is not None and not told_to_end:
         print(
             f"test accuracy {result.predictions.accuracy:.2%} after epoch "
             f"{len(result.history)}, {result.seconds:.0f} s of training; look at"
         )
         for name in PICTURES:
             print(f"  {run.folder / name}")
-    return EXIT_INTERRUPTED if result.interrupted else 0
+    if result.interrupted:
+        print(f"to go on: s10 train --resume {run.folder}")
 
 
 def lr_range(options) -> int:
@@ -185,9 +217,9 @@ def info(options) -> int:
     return 0
 
 
-def _recipe(options) -> Recipe:
-    """The recipe that the options name, with what they change."""
-    recipe = find_recipe(options.recipe)
+def _recipe(options, recipe: Recipe | None = None) -> Recipe:
+    """This recipe, or else the one that the options name, with what they change."""
+    recipe = recipe or find_recipe(options.recipe or "assignment")
     if getattr(options, "epochs", None) is not None:
         recipe = recipe.with_epochs(options.epochs)
     if getattr(options, "lr_max", None) is not None:
@@ -203,14 +235,12 @@ def _within_memory(recipe: Recipe, work):
     """Do the work; when the GPU's memory is too small, say which batch size to try."""
     import torch
 
+    from s10.training import OutOfMemory
+
     try:
         return work()
     except torch.OutOfMemoryError:
-        smaller = max(1, recipe.batch_size // 2)
-        raise S10Error(
-            f"the GPU's memory is too small for batches of {recipe.batch_size} at width "
-            f"{recipe.width}; try --batch-size {smaller}"
-        ) from None
+        raise OutOfMemory(recipe) from None
 
 
 def _duration(minutes: float) -> str:
@@ -245,6 +275,17 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--lr-max", type=float, metavar="X", help="LR at the peak; LRMIN follows it")
     group.add_argument("--lr-min", type=float, metavar="X", help="LR at the start and at the end")
     _add_out(command, "the run")
+    command.add_argument(
+        "--resume", metavar="RUN", help="go on with an interrupted run, given by its folder"
+    )
+    command.add_argument(
+        "--deterministic", action="store_true",
+        help="on a GPU, too, the same bits each time; slower (a CPU gives them anyway)",
+    )  # fmt: skip
+    command.add_argument(
+        "--checkpoint-minutes", type=_minutes, default=5.0, metavar="N",
+        help="keep the training after every epoch, and within one every N minutes (5)",
+    )  # fmt: skip
 
     command = commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test")
     command.set_defaults(run=lr_range)
@@ -306,7 +347,7 @@ def _add_data(command) -> None:
 def _add_network(command) -> None:
     group = command.add_argument_group("recipe")
     group.add_argument(
-        "--recipe", default="assignment", metavar="NAME|FILE",
+        "--recipe", metavar="NAME|FILE",
         help=f"{', '.join(RECIPES)}, or a recipe.json, or the folder of a run (assignment)",
     )  # fmt: skip
     group.add_argument(
@@ -337,6 +378,16 @@ def _count(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _whole_number(text, 0)
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
+    return value
 
 
 def _whole_number(text: str, least: int) -> int:

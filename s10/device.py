@@ -1,6 +1,7 @@
 """Which device and which number format a run takes, and why."""
 
 import ctypes
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,16 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     if name == "fp16" and device.type == "cpu":
         raise InputError("fp16 is for GPUs; on a CPU take precision bf16 or fp32")
     return Precision(name, device.type)
+
+
+def be_deterministic() -> None:
+    """Let a GPU compute the same bits each time, at some cost; a CPU does so anyway.
+
+    To be called before the first computation on the GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def cpu_has_bf16() -> bool:

@@ -32,9 +32,10 @@ from tqdm import TqdmExperimentalWarning
 from s10.batches import set_epoch
 from s10.device import pick_precision
 from s10.errors import InputError, positive_float, positive_int
+from s10.meter import TrainingDiverged
 from s10.progress import BatchBar
 from s10.recipe import Recipe
-from s10.training import TrainingDiverged, make_optimizer, seed_everything, train_epoch
+from s10.training import make_optimizer, seed_everything, train_epoch
 
 # The rule for a loss curve: LRMIN is where BEGUN of its whole fall is done.
 # LRMAX is the middle, on the log scale, of the valley: of the LRs at which at

@@ -18,6 +18,7 @@ from s10.recipe import Recipe
 WIDTH_ON_GPU, WIDTH_ON_CPU = 64, 16
 # Longer than this, and a learner without a GPU is shown shorter settings.
 PATIENCE_MINUTES = 20
+DRIVE = "/content/drive"  # where Colab mounts it
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Lab:
     """The bench that a notebook works at, made by `start`.
 
     `images`, `recipe` and `device` are what fits this machine. `smoke` is true
-    when the notebook is only tested: everything runs, on small sizes.
+    when the notebook is only tested: everything runs, on small sizes. `keep` is
+    the folder for checkpoints, or None.
     """
 
     images: Images
@@ -33,6 +35,7 @@ class Lab:
     device: torch.device
     seconds_per_step: float
     smoke: bool = False
+    keep: Path | None = None
 
     def size(self, full: int, *, smoke: int) -> int:
         """`full`, or the small size when the notebook is only tested."""
@@ -48,6 +51,17 @@ class Lab:
         steps = -(-len(images.train_images) // self.recipe.batch_size)
         evaluation = FORWARD_SHARE * len(images.test_images) / self.recipe.batch_size
         return epochs * (steps + evaluation) * self.seconds_per_step / 60
+
+    def checkpoints(self, name: str) -> Path | None:
+        """A folder for the checkpoints of the training of that name; None if none are kept.
+
+        With `s10.fit(…, checkpoints=lab.checkpoints("mine"), resume=True)` a
+        training that was cut off goes on where it was. Another data set or width
+        has a folder of its own.
+        """
+        if self.keep is None:
+            return None
+        return self.keep / f"{name}-{self.images.name.split(':')[0]}-width{self.recipe.width}"
 
     def announce(self, epochs: int, images: Images | None = None) -> None:
         """Say before a long cell how long it will take."""
@@ -68,17 +82,23 @@ class Lab:
         return figure
 
 
-def start(data: str = "auto", width: int | None = None) -> Lab:
+def start(data: str = "auto", width: int | None = None, keep: str | Path | None = None) -> Lab:
     """Look at the machine, load the images, time 20 steps, and say what fits.
 
     Args:
         data: "auto" takes CIFAR-10, downloaded if need be, and `shapes` where
             neither it nor a network is there; or a source of `load_images`.
         width: of the network's prep layer; by default 64 on a GPU, 16 without.
+        keep: a folder for checkpoints, or "drive" for the folder `s10` of the
+            learner's Google Drive, which outlives a Colab machine.
+
+    Raises:
+        InputError: "drive" outside Colab, or not permitted there.
 
     With the environment variable S10_SMOKE set, all sizes are small, for tests.
     """
     smoke = bool(os.environ.get("S10_SMOKE"))
+    folder = _drive() if keep == "drive" else None if keep is None else Path(keep).expanduser()
     device = pick_device("auto")
     if device.type == "cpu":
         keep_freed_memory()
@@ -91,7 +111,7 @@ def start(data: str = "auto", width: int | None = None) -> Lab:
         images = images.subset(1000, 200)
     recipe = replace(recipe, data=images.name)
     step = seconds_per_step(recipe, device, steps=3 if smoke else 20)
-    lab = Lab(images, recipe, device, step, smoke)
+    lab = Lab(images, recipe, device, step, smoke, folder)
     print("\n".join(_introduction(lab)))
     return lab
 
@@ -123,6 +143,21 @@ def _load(data: str) -> Images:
         return load_images("shapes")
 
 
+def _drive() -> Path:
+    """The folder `s10` of the mounted Google Drive."""
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise InputError('keep="drive" is for Colab; name a folder here') from None
+    try:
+        drive.mount(DRIVE)
+    except Exception as error:  # Colab raises several kinds, one for a click on "No".
+        raise InputError(
+            f"Google Drive was not mounted ({error}); allow it, or leave out keep"
+        ) from None
+    return Path(DRIVE) / "MyDrive" / "s10"
+
+
 def _introduction(lab: Lab) -> list[str]:
     recipe, images = lab.recipe, lab.images
     precision = pick_precision(recipe.precision, lab.device)
@@ -137,6 +172,8 @@ def _introduction(lab: Lab) -> list[str]:
         f"time       {recipe.epochs} epochs take about {_in_words(lab.minutes(recipe.epochs))} "
         "here, from timed steps",
     ]
+    if lab.keep:
+        lines.append(f"kept in    {lab.keep}: a training that is cut off can go on")
     if lab.minutes(recipe.epochs) > PATIENCE_MINUTES:
         epochs = max(6, int(recipe.epochs * PATIENCE_MINUTES / lab.minutes(recipe.epochs)))
         half = max(4, recipe.width // 2)

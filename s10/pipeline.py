@@ -1,17 +1,19 @@
 """The whole jobs, from a recipe to a folder with results and pictures."""
 
 import json
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from s10.batches import eval_batches, train_batches
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
-from s10.errors import InputError
+from s10.errors import InputError, S10Error
 from s10.images import Images, load_images
 from s10.lr_range import LRRange, range_test_per_batch, range_test_per_epoch
 from s10.networks import NETWORKS, make_network
@@ -28,6 +30,8 @@ from s10.predictions import Predictions
 from s10.recipe import Recipe
 from s10.runs import Run, check_writable, commit, summarise, versions, write_atomically
 from s10.schedules import one_cycle, trace
+from s10.session import MINUTES
+from s10.team import Team
 from s10.training import Fit, fit, make_optimizer, seed_everything
 
 
@@ -40,11 +44,15 @@ def train_run(
     data_url: str | None = None,
     workers: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
+    minutes: float = MINUTES,
+    team: Team | None = None,
 ) -> tuple[Run, Fit]:
     """Train the recipe's network and write everything about it to the folder `out`.
 
     Gives back the run and the fit. When the user interrupts it, what there is
-    by then is written.
+    by then is written; with `resume` the run in `out` then goes on from there.
+    Of a `team` each process calls this, and its leader prints and writes.
 
     Raises:
         InputError: bad input; then nothing was changed.
@@ -57,20 +65,34 @@ def train_run(
     precision = pick_precision(recipe.precision, torch_device)
     if torch_device.type == "cpu":
         keep_freed_memory()
-    Run.check_free(out, overwrite)
-    images = load_images(recipe.data, data_dir, data_url).normalised_by(recipe.std_of)
+    team = team or Team()
+    run = Run.find(out) if resume else None
+    if run is None and team.leads:
+        Run.check_free(out, overwrite)
+    if run and (differences := run.recipe().differences(recipe)):
+        raise InputError(
+            f"cannot go on with {out}: its recipe is another one: {'; '.join(differences)}"
+        )
+    # The leader first: it may have to download them.
+    for turn in (True, False):
+        if team.leads == turn:
+            images = load_images(recipe.data, data_dir, data_url).normalised_by(recipe.std_of)
+        team.wait()
     seed_everything(recipe.seed)
     model = make_network(recipe, len(images.classes)).to(torch_device)
-    batches = train_batches(images, recipe, torch_device, workers)
+    batches = train_batches(images, recipe, torch_device, workers, team)
     # Before the folder is made: a schedule that cannot be must leave nothing behind.
     rates, momenta = trace(
         lambda optimizer: one_cycle(optimizer, recipe, len(batches)), recipe.epochs * len(batches)
     )
-    run = Run.start(out, recipe, overwrite)
-    print("\n".join(_introduction(recipe, images, model, len(batches), torch_device, precision)))
     subject = f"{_name(recipe)} of width {recipe.width} on {images.name}, seed {recipe.seed}"
-    schedule = plot_schedule(rates, momenta, len(batches))
-    sign(schedule, subject).savefig(run.folder / "schedule.png")
+    if team.leads:
+        run = run or Run.start(out, recipe, overwrite)
+        introduction = _introduction(recipe, images, model, len(batches), torch_device, precision)
+        print("\n".join(introduction + _of_team(team)), flush=True)
+        schedule = plot_schedule(rates, momenta, len(batches))
+        sign(schedule, subject).savefig(run.folder / "schedule.png")
+    run = run or Run(Path(out).expanduser())
 
     result = fit(
         model,
@@ -79,23 +101,43 @@ def train_run(
         recipe,
         images.classes,
         on_epoch=run.add_epoch,
+        checkpoints=run.checkpoints,
+        resume=resume,
+        minutes=minutes,
+        team=team,
     )
-    if result.predictions is not None:
-        run.save_model(model, images)
-        sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")
-        save_pictures(run.folder, images, result.predictions, subject)
-        summary = summarise(
-            recipe,
-            images,
-            model,
-            result,
-            device=describe(torch_device),
-            precision=precision.name,
-            seconds=time.perf_counter() - start,
-            code=code,
-        )
-        run.save_summary(summary)
+    if team.leads:
+        try:
+            _write_results(run, recipe, images, model, result, subject, torch_device, start, code)
+        except (OSError, SafetensorError) as error:
+            raise S10Error(
+                f"cannot write to {run.folder}: {getattr(error, 'strerror', None) or error}; "
+                f"make room there, then s10 train --resume {run.folder}"
+            ) from None
     return run, result
+
+
+def _write_results(run, recipe, images, model, result, subject, device, start, code) -> None:
+    """History, network, pictures and summary; only the history where somebody said to end."""
+    run.save_history(result.history.to_dict("records"))
+    # A machine that is taken away gives seconds: no time for pictures.
+    told_to_end = result.interrupted and result.signal == signal.SIGTERM
+    if told_to_end or result.predictions is None:
+        return
+    run.save_model(model, images)
+    sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")
+    save_pictures(run.folder, images, result.predictions, subject)
+    summary = summarise(
+        recipe,
+        images,
+        model,
+        result,
+        device=describe(device),
+        precision=pick_precision(recipe.precision, device).name,
+        seconds=time.perf_counter() - start,
+        code=code,
+    )
+    run.save_summary(summary)
 
 
 LR_RANGE_FILES = ("lr_range.csv", "lr_range.json", "lr_range.png")
@@ -199,6 +241,10 @@ def save_pictures(folder: Path, images: Images, predictions: Predictions, subjec
     }
     for name, figure in pictures.items():
         sign(figure, subject).savefig(folder / name)
+
+
+def _of_team(team: Team) -> list[str]:
+    return [f"processes  {team.size}, each on its share of every batch"] * (team.size > 1)
 
 
 def _name(recipe: Recipe) -> str:

@@ -28,6 +28,9 @@ CHOICES = {
     "std_of": ("pixels", "images"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
+# Larger ones are slips of the finger, and would fill the memory before they fail.
+MOST = {"width": 1024, "epochs": 10_000, "batch_size": 1_000_000}
+MAX_BYTES = 1 << 20  # of a recipe's file
 
 
 def _at_least_zero(name: str, value: object, below: float) -> None:
@@ -91,8 +94,9 @@ class Recipe:
                 raise InputError(f"{field.name} must be true or false, not {value!r}")
             if field.type in (str, "str") and not isinstance(value, str):
                 raise InputError(f"{field.name} must be a text, not {value!r}")
-        for name in ("width", "epochs", "batch_size"):
-            positive_int(name, getattr(self, name))
+        for name, most in MOST.items():
+            if positive_int(name, getattr(self, name)) > most:
+                raise InputError(f"{name} must be at most {most:,}, not {getattr(self, name):,}")
         for name in ("lr_max", "lr_min", "peak_epoch"):
             positive_float(name, getattr(self, name))
         if self.final_lr is not None:
@@ -140,6 +144,11 @@ class Recipe:
             self, lr_max=lr_max, lr_min=self.lr_min * factor, final_lr=final_lr
         )
 
+    def differences(self, other: "Recipe") -> list[str]:
+        """What is different in the other one, such as "lr_max was 0.01, not 0.02"."""
+        ours, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [f"{n} was {v}, not {theirs[n]}" for n, v in ours.items() if theirs[n] != v]
+
     def to_json(self) -> str:
         """One field on each line; `Recipe.from_file` reads it back."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -172,7 +181,8 @@ class Recipe:
                 that does not exist or has the wrong type.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            with open(path, encoding="utf-8") as file:
+                values = json.loads(file.read(MAX_BYTES))
         except OSError as error:
             raise InputError(f"cannot read the recipe {path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:

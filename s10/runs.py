@@ -2,6 +2,7 @@
 
 import csv
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -11,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from s10.checkpoints import CheckpointFolder
 from s10.errors import InputError
 from s10.networks import make_network
 from s10.recipe import Recipe
@@ -39,6 +42,8 @@ PICTURES = (
     "confusion.png",
     "misclassified.png",
 )
+MAX_BYTES = 1 << 24  # of metrics.csv; 24 epochs take 4 KB
+CHECKPOINTS = "checkpoints"  # the folder of them within a run's
 PACKAGES = ("torch", "torchvision", "albumentations", "numpy")
 
 
@@ -58,7 +63,7 @@ class Run:
         """
         cls.check_free(folder, overwrite)
         folder = Path(folder).expanduser()
-        present = [folder / name for name in FILES + PICTURES if (folder / name).exists()]
+        present = cls(folder).present()
         run = cls(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +79,29 @@ class Run:
             ) from None
         return run
 
+    @classmethod
+    def find(cls, folder: str | Path) -> "Run":
+        """The run in this folder, to go on with it.
+
+        Raises:
+            InputError: there is none, or the folder cannot be written.
+        """
+        run = cls(Path(folder).expanduser())
+        if not (run.folder / "recipe.json").is_file():
+            raise InputError(f"there is no run in {folder} to go on with (no recipe.json)")
+        check_writable(run.folder)
+        return run
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints are."""
+        return self.folder / CHECKPOINTS
+
+    def present(self) -> list[Path]:
+        """The files of a run that are there, checkpoints included."""
+        files = [self.folder / name for name in FILES + PICTURES]
+        return [p for p in files if p.exists()] + CheckpointFolder(self.checkpoints).files()
+
     @staticmethod
     def check_free(folder: str | Path, overwrite: bool = False) -> None:
         """Raise the InputError that `start` would, as far as can be seen without writing.
@@ -81,19 +109,59 @@ class Run:
         For use before the data are loaded, which may mean a download.
         """
         folder = Path(folder).expanduser()
-        if not overwrite and any((folder / name).exists() for name in FILES + PICTURES):
+        if not overwrite and Run(folder).present():
             raise InputError(
-                f"{folder} already holds a run; name another folder with --out, "
-                "or replace that run with --overwrite"
+                f"{folder} already holds a run; go on with it with --resume {folder}, name "
+                "another folder with --out, or replace that run with --overwrite"
             )
         check_writable(folder)
 
     def add_epoch(self, row: dict) -> None:
-        """Append one row of the history to metrics.csv, at once and to the disk."""
-        with open(self.folder / "metrics.csv", "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+        """Put one row of the history behind those of the epochs before it in metrics.csv."""
+        try:
+            before = self.history()
+        except InputError:  # The checkpoints hold the history, too; the end writes it anew.
+            before = pd.DataFrame(columns=COLUMNS)
+        before = before[before["epoch"] < row["epoch"]]
+        try:
+            self.save_history([*before.to_dict("records"), row])
+        except OSError as error:
+            print(
+                f"cannot write to {self.folder / 'metrics.csv'}: {error.strerror}; "
+                "the training goes on",
+                flush=True,
+            )
+
+    def save_history(self, rows: list[dict]) -> None:
+        """Write metrics.csv, a row for each epoch so far, whole or not at all."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.folder / "metrics.csv", text.getvalue())
+
+    def history(self) -> pd.DataFrame:
+        """metrics.csv as a table: a row for each epoch, all columns of `COLUMNS`, float64.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        path = self.folder / "metrics.csv"
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError("it is far too large")
+            with open(path, newline="", encoding="utf-8") as file:
+                head, *rows = csv.reader(file)
+            if tuple(head) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+                raise ValueError("its columns are not those of a run")
+            table = pd.DataFrame([[float(value) for value in row] for row in rows], columns=head)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+        if list(table["epoch"]) != list(range(1, len(table) + 1)):
+            raise InputError(f"{path} is damaged: its epochs do not count from 1")
+        return table.astype({"epoch": int})
 
     def save_model(self, model: nn.Module, images) -> None:
         """Write model.safetensors, with the classes and the pixel statistics beside the weights."""
@@ -131,8 +199,11 @@ class Run:
                 notes = json.loads(file.metadata()["s10"])
                 notes = {name: notes[name] for name in ("classes", "mean", "std")}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            model = make_network(self.recipe(), len(notes["classes"]))
-            model.load_state_dict(weights)
+            # Without memory of its own: a recipe.json may claim any width.
+            with torch.device("meta"):
+                model = make_network(self.recipe(), len(notes["classes"]))
+            model.load_state_dict(weights, assign=True)
+            model.requires_grad_()
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is damaged or is no network of s10: {reason}") from None
@@ -191,7 +262,8 @@ def summarise(
         "batch_size": recipe.batch_size,
         "lr_max": recipe.lr_max,
         "lr_min": recipe.lr_min,
-        "train_seconds": round(fit.seconds, 2),
+        # Of all epochs, also of those before an interruption.
+        "train_seconds": round(float(fit.history["seconds"].sum()), 2),
         "total_seconds": round(seconds, 2),
         "dataset": images.describe(),
         "device": device,

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,29 +14,17 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from s10.batches import set_epoch
 from s10.device import Precision, pick_precision
 from s10.errors import S10Error
+from s10.meter import EpochResult, Meter
 from s10.predictions import Predictions
 from s10.progress import BatchBar, epoch_line, time_left
 from s10.recipe import Recipe
 from s10.schedules import momentum_of, one_cycle
-
-
-class TrainingDiverged(S10Error):
-    """The loss was no longer a finite number; the message says at which step and LR."""
-
-
-class EpochResult(NamedTuple):
-    """Mean loss and accuracy (0–1) over an epoch's images; LR and momentum of its last step.
-
-    The loss is the plain cross-entropy, also when training smooths the labels.
-    """
-
-    loss: float
-    accuracy: float
-    lr: float
-    momentum: float
+from s10.session import MINUTES, Session
+from s10.stopping import StopSignals
+from s10.team import Team
+from s10.training_state import TrainingState
 
 
 @dataclass
@@ -46,14 +34,27 @@ class Fit:
     `history` has a row for each finished epoch: epoch, lr (of its last step),
     momentum, train_loss, train_accuracy, test_loss, test_accuracy (fractions),
     seconds. `predictions` are those of the last one on the test images;
-    `seconds` is the time of all epochs. `interrupted` is true when the user
-    stopped it, and then `predictions` may be None.
+    `seconds` is the time since `fit` was called. `interrupted` is true when the
+    user stopped it, and then `predictions` may be None; `signal` is the number
+    of the signal that did, if it was one.
     """
 
     history: pd.DataFrame
     predictions: Predictions | None
     seconds: float
     interrupted: bool = False
+    signal: int | None = None
+
+
+class OutOfMemory(S10Error):
+    """The GPU's memory is too small for the recipe's batches."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__(
+            f"the GPU's memory is too small for batches of {recipe.batch_size} at width "
+            f"{recipe.width}; try batches of {max(1, recipe.batch_size // 2)} "
+            f"(--batch-size {max(1, recipe.batch_size // 2)})"
+        )
 
 
 def seed_everything(seed: int) -> None:
@@ -98,13 +99,14 @@ def train_epoch(
     precision: Precision | None = None,
     scaler: torch.amp.GradScaler | None = None,
     label_smoothing: float = 0.0,
+    meter: Meter | None = None,
     title: str = "",
 ) -> EpochResult:
     """Train on each batch once.
 
     `batches` yields images float32 (B, 3, 32, 32) and labels int64 (B,), both
     where the model is. `scheduler`, if any, steps after each batch. Precision:
-    float32 unless one is given.
+    float32 unless one is given. A `meter` that has begun goes on.
 
     Raises:
         TrainingDiverged: the loss is not finite.
@@ -113,7 +115,7 @@ def train_epoch(
     device = next(model.parameters()).device
     precision = precision or Precision("fp32", device.type)
     scaler = scaler or precision.scaler()
-    meter = Meter()
+    meter = meter or Meter()
     for images, labels in (bar := BatchBar(batches, title)):
         with precision.autocast():
             logits = model(images)
@@ -123,14 +125,12 @@ def train_epoch(
         scaler.step(optimizer)
         scaler.update()
         group = optimizer.param_groups[0]
-        meter.add(logits, labels, group["lr"])
-        momentum = momentum_of(group)
+        meter.add(logits, labels, group["lr"], momentum_of(group))
         if scheduler is not None:
             scheduler.step()
         if bar.is_due():
-            bar.show(meter.loss, meter.accuracy, meter.rates[-1])
-    meter.check_finite()
-    return EpochResult(meter.loss, meter.accuracy, meter.rates[-1], momentum)
+            bar.show(meter.loss, meter.accuracy, meter.lr)
+    return meter.result()
 
 
 @torch.no_grad()
@@ -167,6 +167,10 @@ def fit(
     optimizer: Optimizer | None = None,
     scheduler: LRScheduler | None = None,
     on_epoch: Callable[[dict], None] | None = None,
+    checkpoints: str | Path | None = None,
+    resume: bool = False,
+    minutes: float = MINUTES,
+    team: Team | None = None,
 ) -> Fit:
     """Train the model as the recipe says, with a line for each epoch.
 
@@ -174,11 +178,20 @@ def fit(
     batches with a length, such as a DataLoader on the model's device. An
     optimizer, or an optimizer and its scheduler (stepped after each batch),
     take the place of those of the recipe. `on_epoch` gets each row of the
-    history when its epoch ends. Stopping it (Ctrl-C, or the stop button of a
-    notebook) keeps the model as it is and gives back the epochs so far.
+    history when its epoch ends. Stopping it (Ctrl-C, SIGTERM, or the stop
+    button of a notebook) finishes the step and gives back the epochs so far.
+
+    Args:
+        checkpoints: a folder; there the training is kept after every epoch, every
+            `minutes` within one, and when it is stopped.
+        resume: go on with the newest checkpoint in that folder, as if there had
+            been no interruption; without any, begin at the beginning.
 
     Raises:
         TrainingDiverged: the loss is not finite.
+        OutOfMemory: the GPU's memory is too small; says which batch size to try.
+        InputError: the checkpoint is of another recipe, network or other images; or
+            the folder holds one, and `resume` is false.
     """
     device = next(model.parameters()).device
     precision = pick_precision(recipe.precision, device)
@@ -186,74 +199,61 @@ def fit(
     optimizer = optimizer or make_optimizer(model, recipe)
     scheduler = scheduler or one_cycle(optimizer, recipe, len(train_batches))
     scaler = precision.scaler()
-    result = Fit(pd.DataFrame(), None, 0.0)
-    rows, start = [], time.perf_counter()
-    try:
-        for epoch in range(1, recipe.epochs + 1):
-            epoch_start = time.perf_counter()
-            set_epoch(train_batches, epoch)
-            train = train_epoch(
-                model, train_batches, optimizer, scheduler,
-                precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,
-                title=f"epoch {epoch}/{recipe.epochs}{time_left(rows, recipe.epochs)}",
-            )  # fmt: skip
-            predictions = evaluate(model, test_batches, classes, precision=precision)
-            row = {
-                "epoch": epoch,
-                "lr": train.lr,
-                "momentum": train.momentum,
-                "train_loss": train.loss,
-                "train_accuracy": train.accuracy,
-                "test_loss": predictions.loss,
-                "test_accuracy": predictions.accuracy,
-                "seconds": time.perf_counter() - epoch_start,
-            }
-            rows.append(row)
-            result.predictions = predictions
-            print(epoch_line(row, recipe.epochs), flush=True)
-            if on_epoch is not None:
-                on_epoch(row)
-    except KeyboardInterrupt:
-        result.interrupted = True
-        print(f"stopped after {len(rows)} of {recipe.epochs} epochs; the model stays as it is")
-    result.history = pd.DataFrame(rows)
-    result.seconds = time.perf_counter() - start
-    return result
+    state = TrainingState(model, optimizer, scheduler, scaler)
+    team = team or Team()
+    trained = team.wrap(model, train_batches)
+    predictions, interrupted, start = None, False, time.perf_counter()
+    with StopSignals() as stop:
+        session = Session(state, recipe, classes, train_batches, checkpoints, minutes, stop, team)
+        session.resume() if resume else session.begin()
+        try:
+            for epoch in range(session.epoch, recipe.epochs + 1):
+                train = train_epoch(
+                    trained, session.steps(), optimizer, scheduler,
+                    precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,
+                    meter=session.meter,
+                    title=f"epoch {epoch}/{recipe.epochs}{time_left(session.rows, recipe.epochs)}",
+                )  # fmt: skip
+                predictions = _evaluate_together(team, model, test_batches, classes, precision)
+                row = {
+                    "epoch": epoch,
+                    "lr": train.lr,
+                    "momentum": train.momentum,
+                    "train_loss": train.loss,
+                    "train_accuracy": train.accuracy,
+                    "test_loss": predictions.loss,
+                    "test_accuracy": predictions.accuracy,
+                    "seconds": session.seconds(),
+                }
+                if team.leads:
+                    print(epoch_line(row, recipe.epochs), flush=True)
+                session.finish_epoch(row)
+                if team.leads and on_epoch is not None:
+                    on_epoch(row)
+        except torch.OutOfMemoryError:
+            raise OutOfMemory(recipe) from None
+        except KeyboardInterrupt:
+            interrupted = True
+            if team.leads:
+                print(session.in_words(), flush=True)
+    if predictions is None and len(session.rows) == recipe.epochs:  # Nothing was left to train.
+        predictions = _evaluate_together(team, model, test_batches, classes, precision)
+    return Fit(
+        pd.DataFrame(session.rows), predictions, time.perf_counter() - start, interrupted,
+        stop.received,
+    )  # fmt: skip
 
 
-class Meter:
-    """Sums loss and hits over images, on the device: reading a number waits for the GPU."""
-
-    def __init__(self):
-        self.losses, self.rates, self.images = [], [], 0
-        self.loss_sum, self.hits = 0, 0
-
-    def add(self, logits, labels, lr: float) -> None:
-        """Take in one batch: its logits (B, C), its labels (B,), its LR."""
-        logits = logits.detach().float()
-        loss = F.cross_entropy(logits, labels)  # Without smoothing: comparable with the test's.
-        self.losses.append(loss)
-        self.rates.append(lr)
-        self.images += len(labels)
-        self.loss_sum = self.loss_sum + loss.double() * len(labels)
-        self.hits = self.hits + (logits.argmax(1) == labels).sum()
-        if loss.device.type == "cpu":
-            self.check_finite(since=len(self.losses) - 1)
-
-    @property
-    def loss(self) -> float:
-        return float(self.loss_sum) / self.images
-
-    @property
-    def accuracy(self) -> float:
-        return int(self.hits) / self.images
-
-    def check_finite(self, since: int = 0) -> None:
-        """Raise TrainingDiverged at the first loss that is not finite."""
-        finite = torch.stack(self.losses[since:]).isfinite()
-        if not finite.all():
-            step = since + int(finite.int().argmin())
-            raise TrainingDiverged(
-                f"the loss is {float(self.losses[step])} at batch {step + 1} of this epoch, "
-                f"LR {self.rates[step]:.3g}; take a smaller lr_max"
-            )
+def _evaluate_together(team: Team, model, batches, classes, precision) -> Predictions:
+    """`evaluate`, each process on its part of the batches; all get the whole."""
+    if team.size == 1:
+        return evaluate(model, batches, classes, precision=precision)
+    batches = list(batches)
+    mine = batches[team.share(0, len(batches))]
+    part = evaluate(model, mine, classes, precision=precision) if mine else None
+    parts = [part for part in team.gathered(part) if part is not None]
+    return Predictions(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        tuple(classes),
+    )

@@ -15,6 +15,11 @@ from s10.runs import PICTURES
 QUICK = ["--width", "4", "--epochs", "2", "--precision", "fp32"]
 
 
+def contents(folder):
+    """All files of a run, checkpoints included."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def fails(arguments, capsys, *parts):
     """Status 2, exactly one line on stderr with these parts in it, nothing on stdout."""
     status = main([str(argument) for argument in arguments])
@@ -237,16 +242,16 @@ def test_a_mistyped_field_of_a_recipe(tmp_path, capsys):
 
 
 def test_an_existing_run_is_kept(small_run, capsys):
-    before = {path.name: path.read_bytes() for path in small_run.iterdir()}
+    before = contents(small_run)
     fails(["train", "--data", "shapes", *QUICK, "--out", small_run], capsys, "already holds a run",
           "--overwrite")  # fmt: skip
-    assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
+    assert contents(small_run) == before
 
 
 def test_an_existing_run_survives_bad_input_with_overwrite(small_run, capsys):
-    before = {path.name: path.read_bytes() for path in small_run.iterdir()}
+    before = contents(small_run)
     fails(["train", "--data", "folder:nowhere", "--out", small_run, "--overwrite"], capsys)
-    assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
+    assert contents(small_run) == before
 
 
 def test_an_out_that_cannot_be_written(tmp_path, capsys):

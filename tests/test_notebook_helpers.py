@@ -1,7 +1,9 @@
 """What the notebooks call: the preflight, sources, signed pictures, experiments, sliders."""
 
 import sys
+import types
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -45,6 +47,31 @@ def test_smoke_mode_is_small(smoke, capsys):
     output = capsys.readouterr().out
     for word in ("device", "precision", "data", "width 4", "second"):
         assert word in output
+
+
+def test_checkpoints_may_be_kept_in_a_folder_or_on_the_drive(smoke, tmp_path, monkeypatch, capsys):
+    assert notebook.start().checkpoints("mine") is None
+    lab = notebook.start(keep=tmp_path)
+    assert lab.checkpoints("mine") == tmp_path / "mine-shapes-width4"
+    assert str(tmp_path) in capsys.readouterr().out
+    with pytest.raises(InputError, match="is for Colab"):
+        notebook.start(keep="drive")
+
+    mounted = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    colab = types.ModuleType("google.colab")
+    colab.drive = drive
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert notebook.start(keep="drive").keep == Path("/content/drive/MyDrive/s10")
+    assert mounted == ["/content/drive"]
+
+    def refused(place):
+        raise ValueError("mount failed")
+
+    drive.mount = refused
+    with pytest.raises(InputError, match=r"was not mounted \(mount failed\); allow it"):
+        notebook.start(keep="drive")
 
 
 def test_start_takes_what_fits_the_machine(monkeypatch, shapes, capsys):

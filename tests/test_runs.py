@@ -106,7 +106,8 @@ def test_the_pictures_are_pictures(demo):
 
 def test_nothing_else_is_left_behind(demo):
     files = {"recipe.json", "metrics.csv", "model.safetensors", "summary.json", *PICTURES}
-    assert {path.name for path in demo[0].iterdir()} == files
+    assert {path.name for path in demo[0].iterdir()} == files | {"checkpoints"}
+    assert len(list((demo[0] / "checkpoints").iterdir())) == 2
 
 
 def test_the_commit_is_known_here():

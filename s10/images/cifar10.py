@@ -1,6 +1,5 @@
 """CIFAR-10 (Krizhevsky, 2009), the very files that torchvision's CIFAR10 accepts."""
 
-import hashlib
 import shutil
 import tarfile
 import tempfile
@@ -10,7 +9,7 @@ import numpy as np
 
 from s10.errors import InputError
 from s10.images.dataset import Images
-from s10.images.download import DownloadError, download
+from s10.images.download import DownloadError, download, md5_of
 
 # Pixel mean and deviation of the 50,000 training images, scale 0–1.
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -125,7 +124,7 @@ def _check_files(folder: Path, md5_of_files: dict[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             raise InputError(f"{path} is missing; delete {folder} and it will be downloaded again")
-        if hashlib.md5(path.read_bytes()).hexdigest() != md5:
+        if md5_of(path) != md5:
             raise InputError(
                 f"{path} is truncated or altered (its md5 is not CIFAR-10's); "
                 f"delete {folder} and it will be downloaded again"

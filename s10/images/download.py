@@ -50,7 +50,7 @@ def download(
     Raises:
         DownloadError: none of them delivered the file.
     """
-    if path.exists() and _md5(path) == md5:
+    if path.exists() and md5_of(path) == md5:
         return
     part = path.with_name(path.name + ".part")
     said: dict[str, str] = {}
@@ -93,7 +93,7 @@ def _fetch(address, part, size, md5, stall_seconds, slowest, attempts, bar) -> N
             went_on = part.exists() and part.stat().st_size > before
             if stalled or not went_on or attempt == attempts - 1:
                 raise
-    if _md5(part) == md5:
+    if md5_of(part) == md5:
         return
     if not began_elsewhere:
         raise _Wrong("sent another file (its md5 differs)")
@@ -137,7 +137,8 @@ def _fetch_rest(address, part, size, stall_seconds, slowest, bar) -> None:
                     window_start, window_bytes = time.monotonic(), 0
 
 
-def _md5(path: Path) -> str:
+def md5_of(path: Path) -> str:
+    """The md5 of a file of any size, in hex digits."""
     with open(path, "rb") as file:
         digest = hashlib.md5()
         while chunk := file.read(1 << 20):

@@ -11,6 +11,7 @@ from s10.images.dataset import Images
 
 ENDINGS = {".png", ".jpg", ".jpeg"}
 SIZE = 32
+MAX_PIXELS = 100_000_000  # A small file may claim any size, and would be unpacked in memory.
 
 
 def load_folder(folder: Path) -> Images:
@@ -76,6 +77,8 @@ def _load_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray
 def _load_picture(path: Path) -> tuple[np.ndarray, bool]:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"it claims {picture.width}×{picture.height} pixels")
             picture = ImageOps.exif_transpose(picture).convert("RGB")
     # Pillow raises all of these for a damaged file, SyntaxError among them.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
