@@ -18,8 +18,8 @@
 #
 # **You need** notebooks 1 and 2, or LRMIN, LRMAX and the shape of the one-cycle LR from elsewhere.
 #
-# **Time** to run all cells: about 8 minutes on 2 CPU cores (measured, with a quarter of the
-# network's width), with drawn shapes about 1; on Colab's T4 GPU about 8, at full width
+# **Time** to run all cells: about 10 minutes on 2 CPU cores (measured, with a quarter of the
+# network's width), with drawn shapes about 2; on Colab's T4 GPU about 8, at full width
 # (estimated). Add an hour for the exercises. The shapes are taken without CIFAR-10 and
 # internet, or for `notebook.start(data="shapes")` below.
 

@@ -19,7 +19,7 @@
 # **You need** notebooks 1 to 3: what the LR range test, one cycle and the network are.
 #
 # **Time** to run all cells: about 4 minutes on 2 CPU cores (measured, with a quarter of the
-# network's width), with drawn shapes about 4; on Colab's T4 GPU about 4, at full width
+# network's width), with drawn shapes about 2; on Colab's T4 GPU about 4, at full width
 # (estimated). Add half an hour for the exercises. The shapes are taken without CIFAR-10 and
 # internet, or for `notebook.start(data="shapes")` below.
 

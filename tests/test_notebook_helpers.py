@@ -172,7 +172,7 @@ def test_the_traps_are_compared_from_the_same_start(few, tiny, capsys):
     softmax = table[table["trap"] == "softmax before the loss"]
     assert softmax["train_loss"].min() > np.log(1 + 9 / np.e)
     assert len(set(table.groupby("trap")["train_loss"].last())) == 4
-    legend = plot_schedules(table, by="trap").axes[1].get_legend().get_texts()
+    legend = plot_schedules(table, by="trap").axes[0].get_legend().get_texts()
     assert [text.get_text() for text in legend] == [NO_TRAP, *names]
     # The same as by itself: nothing is handed from one run to the next.
     alone = compare_traps(few, replace(tiny, epochs=24, peak_epoch=5), names[1:2], epochs=3)

@@ -104,9 +104,9 @@ def plot_schedules(table: pd.DataFrame, title: str = "", by: str = "schedule") -
         right.plot(history["epoch"], 100 * history["test_accuracy"], label=name, **style)
     last = table.groupby(by, sort=False)["test_accuracy"].last()
     left.set_title("Training loss", loc="left")
-    right.set_title(f"Test accuracy: {last.idxmax()} ends highest", loc="left")
+    right.set_title(f"Test accuracy: {last.idxmax()} ends highest", loc="left", fontsize="medium")
     right.set_ylabel("per cent")
-    right.legend(frameon=False)
+    left.legend(frameon=False, fontsize=8)  # Falling curves leave room on top.
     for axis in (left, right):
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
