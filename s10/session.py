@@ -1,13 +1,14 @@
 """Where a training stands, kept on disk as it goes, so that it can go on exactly there."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from s10.batches import set_epoch
 from s10.checkpoints import CheckpointFolder, DamagedCheckpoint
 from s10.errors import InputError
+from s10.progress import epoch_line
 from s10.recipe import Recipe
 from s10.stopping import Stopped, StopSignals
 from s10.team import Team, TeamMeter
@@ -79,13 +80,17 @@ class Session:
         if asked > DUE:
             raise Stopped
 
-    def finish_epoch(self, row: dict) -> None:
-        """Take in the epoch's row, and keep it."""
+    def finish_epoch(self, row: dict, on_epoch: Callable[[dict], None] | None = None) -> None:
+        """Print the epoch's row, keep it, and hand it on."""
+        if self.team.leads:
+            print(epoch_line(row, self.recipe.epochs), flush=True)
         self.rows.append(row)
         self.epoch, self.step, self.seconds_before = self.epoch + 1, 0, 0.0
         self.meter = TeamMeter(self.team)
         self.started = time.monotonic()
         self.save()
+        if self.team.leads and on_epoch is not None:
+            on_epoch(row)
 
     def _asked(self, due: bool = False) -> int:
         """0, DUE, or the number of a signal; the same for all processes of the team.

@@ -18,7 +18,7 @@ from s10.device import Precision, pick_precision
 from s10.errors import S10Error
 from s10.meter import EpochResult, Meter
 from s10.predictions import Predictions
-from s10.progress import BatchBar, epoch_line, time_left
+from s10.progress import BatchBar, time_left
 from s10.recipe import Recipe
 from s10.schedules import momentum_of, one_cycle
 from s10.session import MINUTES, Session
@@ -215,21 +215,8 @@ def fit(
                     title=f"epoch {epoch}/{recipe.epochs}{time_left(session.rows, recipe.epochs)}",
                 )  # fmt: skip
                 predictions = _evaluate_together(team, model, test_batches, classes, precision)
-                row = {
-                    "epoch": epoch,
-                    "lr": train.lr,
-                    "momentum": train.momentum,
-                    "train_loss": train.loss,
-                    "train_accuracy": train.accuracy,
-                    "test_loss": predictions.loss,
-                    "test_accuracy": predictions.accuracy,
-                    "seconds": session.seconds(),
-                }
-                if team.leads:
-                    print(epoch_line(row, recipe.epochs), flush=True)
-                session.finish_epoch(row)
-                if team.leads and on_epoch is not None:
-                    on_epoch(row)
+                row = _row(epoch, train, predictions, session.seconds())
+                session.finish_epoch(row, on_epoch)
         except torch.OutOfMemoryError:
             raise OutOfMemory(recipe) from None
         except KeyboardInterrupt:
@@ -242,6 +229,20 @@ def fit(
         pd.DataFrame(session.rows), predictions, time.perf_counter() - start, interrupted,
         stop.received,
     )  # fmt: skip
+
+
+def _row(epoch: int, train: EpochResult, test: Predictions, seconds: float) -> dict:
+    """The row of the history for one epoch."""
+    return {
+        "epoch": epoch,
+        "lr": train.lr,
+        "momentum": train.momentum,
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+        "seconds": seconds,
+    }
 
 
 def _evaluate_together(team: Team, model, batches, classes, precision) -> Predictions:
