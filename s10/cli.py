@@ -85,8 +85,7 @@ def train(options) -> int:
 def _say_what_came_out(run, result) -> None:
     from s10.runs import PICTURES
 
-    told_to_end = result.interrupted and result.signal == signal.SIGTERM
-    if result.predictions is not None and not told_to_end:
+    if result.predictions is not None and not result.told_to_end:
         print(
             f"test accuracy {result.predictions.accuracy:.2%} after epoch "
             f"{len(result.history)}, {result.seconds:.0f} s of training; look at"

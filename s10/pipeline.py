@@ -1,7 +1,6 @@
 """The whole jobs, from a recipe to a folder with results and pictures."""
 
 import json
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -120,9 +119,7 @@ def train_run(
 def _write_results(run, recipe, images, model, result, subject, device, start, code) -> None:
     """History, network, pictures and summary; only the history where somebody said to end."""
     run.save_history(result.history.to_dict("records"))
-    # A machine that is taken away gives seconds: no time for pictures.
-    told_to_end = result.interrupted and result.signal == signal.SIGTERM
-    if told_to_end or result.predictions is None:
+    if result.told_to_end or result.predictions is None:
         return
     run.save_model(model, images)
     sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")

@@ -10,14 +10,13 @@ from s10.checkpoints import CheckpointFolder, DamagedCheckpoint
 from s10.errors import InputError
 from s10.progress import epoch_line
 from s10.recipe import Recipe
+from s10.runs import COLUMNS
 from s10.stopping import Stopped, StopSignals
 from s10.team import Team, TeamMeter
 from s10.training_state import TrainingState
 
 MINUTES = 5  # between two checkpoints within an epoch
 DUE = 1  # less than the number of any signal that is noted
-ROW = ("epoch", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
-       "seconds")  # fmt: skip
 
 
 class Session:
@@ -244,5 +243,5 @@ def _check_position(epoch, step, rows, recipe: Recipe, steps: int) -> None:
         raise ValueError("a position within the run")
     for number, row in enumerate(rows, 1):
         numbers = all(type(value) in (int, float) for value in row.values())
-        if set(row) != set(ROW) or row["epoch"] != number or not numbers:
+        if set(row) != set(COLUMNS) or row["epoch"] != number or not numbers:
             raise ValueError("a history")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,11 @@ class Fit:
     seconds: float
     interrupted: bool = False
     signal: int | None = None
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether SIGTERM stopped it: the machine is taken away within seconds."""
+        return self.interrupted and self.signal == SIGTERM
 
 
 class OutOfMemory(S10Error):
@@ -186,6 +192,8 @@ def fit(
             `minutes` within one, and when it is stopped.
         resume: go on with the newest checkpoint in that folder, as if there had
             been no interruption; without any, begin at the beginning.
+        team: the processes that train together (`s10.team`); each calls this with
+            its own share of the batches (`train_batches(…, team=team)`).
 
     Raises:
         TrainingDiverged: the loss is not finite.
