@@ -350,6 +350,11 @@ my_last = None
 # On Colab the machine may be taken away in the middle. Begin with `notebook.start(keep="drive")`
 # above, and the training is kept on your Google Drive after every epoch: after a disconnect run
 # the cells again, and this one goes on where it was, as if nothing had happened.
+#
+# Kaggle's machine with two T4 trains on both with one line in a cell,
+# `!torchrun --nproc-per-node 2 -m s10 train --data cifar10`; it is a program of its own, since
+# each GPU needs a process. The batch stays 512 in all, each GPU takes half of it, and the curves
+# and pictures are in `runs/`.
 
 # %%
 lab.announce(recipe.epochs)
