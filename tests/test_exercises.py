@@ -140,13 +140,19 @@ def eva4(epoch, first=1, down=19):
     return high * (1 - 0.9 * (epoch - first - 4) / down)
 
 
-def adam(weight, gradient, lr, decay, decoupled, l2=True, shrink=True, times_lr=True):
+def adam(
+    weight, gradient, lr, decay, decoupled, l2=True, shrink=True, times_lr=True, half=True,
+    before=True,
+):  # fmt: skip
     """Adam's first step, with the mistakes that are asked for."""
+    factor = 1.0
     if decoupled and shrink:
-        weight = weight * (1 - (lr if times_lr else 1) * decay)
+        factor = 1 - (lr if times_lr else 1) * decay
     elif l2 or not shrink:
-        gradient = gradient + decay * weight
-    return weight - lr * np.sign(gradient)
+        gradient = gradient + (1 if half else 2) * decay * weight
+    if before:
+        return weight * factor - lr * np.sign(gradient)
+    return (weight - lr * np.sign(gradient)) * factor
 
 
 def lr_max(lr, start=0.1, steps=98, peak=469.4):
@@ -173,6 +179,8 @@ WRONG = [
     (submissions.first_step_of_adam, lambda *a: adam(*a[:4], False), "weight itself"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, l2=False), "the decay\\?|into the grad"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, times_lr=False), "by the LR"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, half=False), "weight² is decay"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, before=False), "before the step"),
     (submissions.first_step_of_adam, gives(0.5), "should give"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),

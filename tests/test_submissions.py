@@ -263,6 +263,25 @@ def test_a_trap_is_one_change_of_the_assignments_recipe(name):
     assert changed == set(TRAPS[name].changes)
     assert set(TRAPS[name].found_in) <= set(SUBMISSIONS)
     assert TRAPS[name].found_in
+    assert TRAPS[name].in_words().count("→") == len(changed)
+
+
+def test_what_a_readme_does_not_say_is_not_called_found_there():
+    """eva6-s9 explains Smith's example; it does not say what it used itself."""
+    assert TRAPS["LRMAX 0.8"].inferred_in("eva6-s9")
+    assert TRAPS["SGD instead of Adam"].inferred_in("eva4-s11")
+    assert not TRAPS["no padding before the crop"].inferred_in("era1-s10-strided")
+    assert TRAPS["no padding before the crop"].in_words() == "pad 4 → 0"
+
+
+def test_only_what_was_measured_as_it_was_used_is_a_part_of_the_whole():
+    """An LRMAX made for SGD is measured with Adam: no part of what those with SGD lost."""
+    parts = {n: [t for t in TRAPS if TRAPS[t].explains(n)] for n in SUBMISSIONS}
+    assert [t for t in parts["era1-s10"] if "LRMAX" in t] == ["LRMAX 0.0054"]
+    for name, submission in SUBMISSIONS.items():
+        if submission.recipe.optimizer == "sgd":
+            assert not any(t.startswith("LRMAX") for t in parts[name])
+    assert not {"annihilation", "LRMAX 0.0019"} & set(parts["era1-s10-strided"])
 
 
 def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path):
@@ -334,7 +353,10 @@ def test_the_parts_are_added_up_beside_the_whole(measured):
     table = results.parts_and_whole("cifar10", 16).set_index("submission")
     assert table.loc["eva8-s8", "sum of the parts"] == pytest.approx(6.0)
     assert table.loc["eva8-s8", "the whole"] == pytest.approx(10.0)
+    assert table.loc["eva6-s9", "traps"] == 0  # Its LRMAX was measured with Adam.
     # A run that diverged has no number, and neither has a sum with it.
+    measured["submissions"].append({**measured["submissions"][-1], "name": "SGD instead of Adam"})
+    table = results.parts_and_whole("cifar10", 16).set_index("submission")
     assert table.loc["eva6-s9"][["sum of the parts", "the whole"]].isna().all()
 
 
@@ -352,7 +374,7 @@ def test_the_pictures_show_every_submission_and_every_trap(measured):
     assert [label.split()[0] for label in legend] == list(SUBMISSIONS)
     bars = plot_costs(results.trap_costs("cifar10", 16)).axes[0]
     assert [label.get_text() for label in bars.get_yticklabels()][-1] == "LRMAX 0.8"
-    assert {text.get_text() for text in bars.texts} == {"diverged", "+5.0", "+1.0"}
+    assert {text.get_text() for text in bars.texts} == {"diverged", "+5.0 (cut off)", "+1.0"}
     entries = results.stored_submissions("cifar10", 16, "submission", "variant")
     curves = plot_published_curves(entries)
     assert len(curves.axes) == 3
@@ -378,6 +400,6 @@ def test_the_first_epochs_stand_beside_the_published_ones(monkeypatch):
              "test_accuracy": [0.4, 0.55]}  # fmt: skip
     monkeypatch.setattr(results, "stored", lambda: {"first_epochs": [entry]})
     table = results.first_epochs()
-    assert table.index.tolist() == [1, 2]
+    assert table.index.tolist() == ["epoch 1", "epoch 2"]
     assert table["train: published"].tolist() == [35.27, 51.01]
     assert table["test: stepped once an epoch"].tolist() == pytest.approx([40, 55])

@@ -69,7 +69,10 @@ def lowest_loss(answer) -> None:
     raise Wrong("the softmax of (1, 0, …, 0): e over e + 9; minus its logarithm.")
 
 
-@check("Exercise 4.4", "Decoupled decay pulls at the weight; Adam divides the L2 term away again.")
+@check(
+    "Exercise 4.4",
+    "Decoupled decay shrinks each weight in proportion; inside Adam the decay only decides signs.",
+)
 def first_step_of_adam(function) -> None:
     """`function(weight, gradient, lr, decay, decoupled)`: the weight after Adam's first step.
 
@@ -77,6 +80,8 @@ def first_step_of_adam(function) -> None:
     lr · g / |g|; ε is left out.
     """
     cases = [(2.0, 0.1, 0.01, 0.05), (-3.0, 0.2, 0.02, 0.1), (0.5, -0.4, 0.1, 0.3)]
+    # Here the decay just decides the sign, and here it just does not: so its factor counts.
+    cases += [(1.0, -0.09, 0.01, 0.1), (1.0, -0.11, 0.01, 0.1)]
 
     def right(weight, gradient, lr, decay, decoupled):
         if decoupled:
@@ -98,6 +103,12 @@ def first_step_of_adam(function) -> None:
             raise Wrong("decoupled: the decay acts on the weight itself, outside the division.")
         if close(values, [w - lr * np.sign(g) for w, g, lr, _ in cases], 1e-6):
             raise Wrong(f"{kind}: and the decay?")
+        if not decoupled and close(values[:3], expected[:3], 1e-6):
+            raise Wrong("L2: the gradient of ½ · decay · weight² is decay · weight.")
+        if decoupled and close(
+            values, [(w - lr * np.sign(g)) * (1 - lr * d) for w, g, lr, d in cases], 1e-6
+        ):
+            raise Wrong("decoupled: nearly; the decay is that of the weight before the step.")
         if decoupled and close(
             values, [w * (1 - d) - lr * np.sign(g) for w, g, lr, d in cases], 1e-6
         ):

@@ -123,9 +123,12 @@ def _words(module: nn.Module, between: str = " → ") -> str:
             if line:
                 lines.append(line)
             line = []
-            name = f"conv /{layer.stride[0]}" if layer.stride[0] > 1 else name
+            name = f"conv, stride {layer.stride[0]}" if layer.stride[0] > 1 else name
         elif isinstance(layer, nn.MaxPool2d):
-            name = f"pool {layer.kernel_size}" if layer.kernel_size != 2 else name
+            if layer.kernel_size != 2:
+                name = f"pool {layer.kernel_size}"
+            if layer.stride != layer.kernel_size:
+                name += f", stride {layer.stride}"
         line.append(name)
     lines.append(line)
     begin = "\n" if between == "\n" else "\n→ "

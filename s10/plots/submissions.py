@@ -1,5 +1,7 @@
 """The five submissions over one another, and what each of their differences costs."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -78,28 +80,41 @@ def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
     Bars: points of test accuracy below the mean of the assignment's recipe, with
     the standard deviation over the seeds where there are several; a trap of
     which every run diverged has none. `spread`: the recipe's own standard
-    deviation, drawn as a band around 0.
+    deviation, drawn as a band around 0. A bar more than three times as long as
+    the next is cut off, and says so: else none of the others could be read.
     """
     figure, axes = new_figure(8, 0.32 * len(costs) + 1.1)
     rows = costs.iloc[::-1].reset_index(drop=True)
     axes.axvspan(-spread, spread, color="0.85", label="± 1 standard deviation of the recipe")
+    limit = _longest_to_be_shown(rows["cost"].dropna())
+    lengths = rows["cost"].fillna(0).clip(upper=1.1 * limit)
     axes.barh(
-        rows.index, rows["cost"].fillna(0), xerr=rows["std"],
+        rows.index, lengths, xerr=rows["std"],
         color=[TRAIN if cost > 0 else TEST for cost in rows["cost"]], ecolor="0.3", capsize=2,
     )  # fmt: skip
     axes.set_yticks(rows.index, rows["trap"])
-    widest = np.nanmax(np.abs(rows["cost"])) if rows["cost"].notna().any() else 1
     for place, row in rows.iterrows():
-        end = max(row["cost"], 0) + (0 if np.isnan(row["std"]) else row["std"])
+        end = max(lengths[place], 0) + (0 if np.isnan(row["std"]) else row["std"])
         words = f"{row['cost']:+.1f}" if row["diverged"] < row["seeds"] else "diverged"
+        if row["cost"] > limit:
+            words += " (cut off)"
         axes.annotate(
-            words, (0 if np.isnan(end) else max(end, spread), place), xytext=(6, 0),
+            words, (max(end, spread), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    axes.set_xlim(min(-1.5 * spread, 1.2 * rows["cost"].min()), 1.12 * widest)
+    axes.set_xlim(min(-1.5 * spread, 1.2 * rows["cost"].min()), 1.3 * limit)
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_xlabel("points of test accuracy lost")
     if spread:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     tidy(axes)
     return figure
+
+
+def _longest_to_be_shown(costs: pd.Series) -> float:
+    """The largest cost that is not more than three times the next one."""
+    ordered = sorted(costs[costs > 0], reverse=True) or [1.0]
+    for cost, following in itertools.pairwise(ordered):
+        if cost <= 3 * following:
+            return cost
+    return ordered[-1]

@@ -10,7 +10,7 @@ from s10.errors import positive_int
 
 
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution with a bias, which the batch norm behind it makes useless."""
+    """A 3×3 convolution with a bias; where a batch norm follows at once, that is useless."""
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1)
 
 

@@ -86,12 +86,13 @@ def parts_and_whole(data: str, width: int) -> pd.DataFrame:
 
     All in points of test accuracy below the assignment's recipe. The parts need
     not add up to the whole: traps may hide or worsen one another, and a
-    submission differs from the recipe in more than its traps.
+    submission differs from the recipe in more than its traps: none has its label
+    smoothing, decoupled decay and β2.
     """
     costs = trap_costs(data, width).set_index("trap")["cost"]
     base, rows = base_accuracies(data, width).mean(), []
     for entry in stored_submissions(data, width):
-        mine = [n for n, trap in TRAPS.items() if entry["name"] in trap.found_in and n in costs]
+        mine = [n for n, trap in TRAPS.items() if trap.explains(entry["name"]) and n in costs]
         values = [value for value in entry["test_accuracy"] if value is not None]
         rows.append(
             {
@@ -119,4 +120,4 @@ def first_epochs(name: str = "era1-s10-strided") -> pd.DataFrame:
                 values = [100 * value for value in entry[f"{split}_accuracy"]]
                 column = f"{split}: stepped {entry['stepped']}"
                 table[column] = pd.Series(values, index=range(1, len(values) + 1))
-    return pd.DataFrame(table).dropna()
+    return pd.DataFrame(table).dropna().rename(index="epoch {}".format)
