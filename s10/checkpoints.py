@@ -5,6 +5,7 @@ a safetensors file: the tensors, and among them `notes`, JSON as bytes.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ MAGIC = b"s10 checkpoint 1, sha256 "
 HEAD = len(MAGIC) + 64 + 1
 NAME = re.compile(r"(\d{6,12})\.checkpoint")
 CHUNK = 1 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DamagedCheckpoint(InputError):
@@ -108,14 +110,27 @@ class CheckpointFolder:
     def save(self, tensors: dict[str, Tensor], notes: dict) -> Path:
         """Write the next one; then remove those that are too old.
 
+        Where there is no room for a third beside two, the older goes first.
+
         Raises:
-            OSError: it could not be written; those that were there still are.
+            OSError: it could not be written; the newest that was there still is.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.number is None:
             self.number = max((int(path.stem) for path in self.files()), default=0)
         path = self.folder / f"{self.number + 1:06d}.checkpoint"
-        write_checkpoint(path, tensors, notes)
+        for part in self.folder.glob(".*.checkpoint.part"):  # Of a process that was killed.
+            with contextlib.suppress(OSError):
+                part.unlink()
+        try:
+            write_checkpoint(path, tensors, notes)
+        except OSError as error:
+            others = [old for old in self.files() if int(old.stem) != self.number]
+            if error.errno not in NO_ROOM or not others:
+                raise
+            for old in others:
+                old.unlink()
+            write_checkpoint(path, tensors, notes)
         self.number += 1
         for old in self.files():
             # One with a larger number was found damaged, or belongs to a later
@@ -123,9 +138,6 @@ class CheckpointFolder:
             if not self.number - self.keep < int(old.stem) <= self.number:
                 with contextlib.suppress(OSError):
                     old.unlink()
-        for part in self.folder.glob(".*.checkpoint.part"):  # Of a process that was killed.
-            with contextlib.suppress(OSError):
-                part.unlink()
         return path
 
     def newest(self) -> tuple[dict[str, Tensor], dict] | None:
@@ -144,7 +156,7 @@ class CheckpointFolder:
             return found
         if files:
             raise DamagedCheckpoint(
-                f"no checkpoint in {self.folder} is whole; begin the run anew with --overwrite"
+                f"no checkpoint in {self.folder} is whole; to begin anew, take another folder"
             )
         return None
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         return options.run(options)
     except InputError as error:
-        if os.environ.get("RANK", "0") == "0":  # Of a team all say the same.
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # Of a team all on a machine say the same.
             print(f"s10: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except S10Error as error:
@@ -48,6 +49,7 @@ def train(options) -> int:
     from s10.pipeline import train_run
     from s10.runs import Run, new_folder
     from s10.team import team
+    from s10.training import enough_memory
 
     if options.resume:
         if options.out or options.overwrite:
@@ -61,9 +63,8 @@ def train(options) -> int:
         be_deterministic()
     with team(pick_device(options.device)) as members:
         out = members.from_leader(options.resume or options.out or str(new_folder(recipe)))
-        run, result = _within_memory(
-            recipe,
-            lambda: train_run(
+        with enough_memory(recipe):
+            run, result = train_run(
                 recipe,
                 out,
                 device=options.device,
@@ -74,15 +75,14 @@ def train(options) -> int:
                 resume=bool(options.resume),
                 minutes=options.checkpoint_minutes,
                 team=members,
-            ),
-        )
+            )
         if members.leads:
-            _say_what_came_out(run, result)
+            _say_what_came_out(run, result, options)
         members.wait()  # Else torchrun ends the others as soon as one has ended.
     return EXIT_SIGNAL + (result.signal or signal.SIGINT) if result.interrupted else 0
 
 
-def _say_what_came_out(run, result) -> None:
+def _say_what_came_out(run, result, options) -> None:
     from s10.runs import PICTURES
 
     if result.predictions is not None and not result.told_to_end:
@@ -93,13 +93,24 @@ def _say_what_came_out(run, result) -> None:
         for name in PICTURES:
             print(f"  {run.folder / name}")
     if result.interrupted:
-        print(f"to go on: s10 train --resume {run.folder}")
+        print(f"to go on: {_how_to_go_on(run.folder, options)}")
+
+
+def _how_to_go_on(folder: Path, options) -> str:
+    """The command, with those options that the run's recipe does not hold."""
+    words, usual = ["s10", "train", "--resume", str(folder)], _parser().parse_args(["train"])
+    for name in ("device", "data_dir", "data_url", "workers", "checkpoint_minutes"):
+        value = getattr(options, name)
+        if value != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words + ["--deterministic"] * options.deterministic)
 
 
 def lr_range(options) -> int:
     """`s10 lr-range`."""
     from s10.pipeline import lr_range_run
     from s10.runs import new_folder
+    from s10.training import enough_memory
 
     recipe = _recipe(options)
     # What is not given keeps the default of the range test itself.
@@ -109,9 +120,8 @@ def lr_range(options) -> int:
     else:
         given["epochs"] = options.range_epochs
     folder = Path(options.out or f"{new_folder(recipe)}-lr-range")
-    result = _within_memory(
-        recipe,
-        lambda: lr_range_run(
+    with enough_memory(recipe):
+        result = lr_range_run(
             recipe,
             folder,
             method=options.method,
@@ -123,8 +133,7 @@ def lr_range(options) -> int:
             workers=options.workers,
             overwrite=options.overwrite,
             **{name: value for name, value in given.items() if value is not None},
-        ),
-    )
+        )
     print(result.in_words())
     print(f"the curve: {folder / 'lr_range.png'}")
     return 0
@@ -228,18 +237,6 @@ def _recipe(options, recipe: Recipe | None = None) -> Recipe:
     )  # fmt: skip
     given = {name: getattr(options, name, None) for name in names}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
-
-
-def _within_memory(recipe: Recipe, work):
-    """Do the work; when the GPU's memory is too small, say which batch size to try."""
-    import torch
-
-    from s10.training import OutOfMemory
-
-    try:
-        return work()
-    except torch.OutOfMemoryError:
-        raise OutOfMemory(recipe) from None
 
 
 def _duration(minutes: float) -> str:

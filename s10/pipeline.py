@@ -1,6 +1,8 @@
 """The whole jobs, from a recipe to a folder with results and pictures."""
 
+import contextlib
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +26,7 @@ from s10.plots import (
     plot_schedule,
 )
 from s10.plots.lr_range import plot_lr_range
-from s10.plots.style import sign
+from s10.plots.style import save_picture, sign
 from s10.predictions import Predictions
 from s10.recipe import Recipe
 from s10.runs import Run, check_writable, commit, summarise, versions, write_atomically
@@ -77,6 +79,7 @@ def train_run(
         if team.leads == turn:
             images = load_images(recipe.data, data_dir, data_url).normalised_by(recipe.std_of)
         team.wait()
+    _check_images(images, team)
     seed_everything(recipe.seed)
     model = make_network(recipe, len(images.classes)).to(torch_device)
     batches = train_batches(images, recipe, torch_device, workers, team)
@@ -85,13 +88,20 @@ def train_run(
         lambda optimizer: one_cycle(optimizer, recipe, len(batches)), recipe.epochs * len(batches)
     )
     subject = f"{_name(recipe)} of width {recipe.width} on {images.name}, seed {recipe.seed}"
+
+    def draw_schedule() -> None:
+        picture = plot_schedule(rates, momenta, len(batches))
+        save_picture(sign(picture, subject), run.folder / "schedule.png")
+
     if team.leads:
-        run = run or Run.start(out, recipe, overwrite)
         introduction = _introduction(recipe, images, model, len(batches), torch_device, precision)
         print("\n".join(introduction + _of_team(team)), flush=True)
-        schedule = plot_schedule(rates, momenta, len(batches))
-        sign(schedule, subject).savefig(run.folder / "schedule.png")
+        if run is None:
+            run = Run.start(out, recipe, overwrite)
+            with _room_in(run.folder):
+                draw_schedule()
     run = run or Run(Path(out).expanduser())
+    finished = run.is_finished()
 
     result = fit(
         model,
@@ -105,15 +115,34 @@ def train_run(
         minutes=minutes,
         team=team,
     )
-    if team.leads:
-        try:
+    if team.leads and not finished:
+        with _room_in(run.folder):
+            if not (run.folder / "schedule.png").exists():  # Killed before it was drawn.
+                draw_schedule()
             _write_results(run, recipe, images, model, result, subject, torch_device, start, code)
-        except (OSError, SafetensorError) as error:
-            raise S10Error(
-                f"cannot write to {run.folder}: {getattr(error, 'strerror', None) or error}; "
-                f"make room there, then s10 train --resume {run.folder}"
-            ) from None
     return run, result
+
+
+def _check_images(images: Images, team: Team) -> None:
+    """Raise an InputError where a process has other images than the leader: another machine's."""
+    if team.size == 1:
+        return
+    theirs = team.gathered((images.fingerprint(), list(images.classes)))
+    for number, mine in enumerate(theirs):
+        if mine != theirs[0]:
+            raise InputError(f"process {number} has other images than process 0")
+
+
+@contextlib.contextmanager
+def _room_in(folder: Path):
+    """Where writing fails, say so and what to do."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise S10Error(
+            f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}; "
+            f"make room there, then {shlex.join(['s10', 'train', '--resume', str(folder)])}"
+        ) from None
 
 
 def _write_results(run, recipe, images, model, result, subject, device, start, code) -> None:
@@ -122,7 +151,7 @@ def _write_results(run, recipe, images, model, result, subject, device, start, c
     if result.told_to_end or result.predictions is None:
         return
     run.save_model(model, images)
-    sign(plot_curves(result.history), subject).savefig(run.folder / "curves.png")
+    save_picture(sign(plot_curves(result.history), subject), run.folder / "curves.png")
     save_pictures(run.folder, images, result.predictions, subject)
     summary = summarise(
         recipe,
@@ -209,7 +238,7 @@ def lr_range_run(
         )
     out.mkdir(parents=True, exist_ok=True)
     subject = f"{_name(recipe)} of width {recipe.width} on {images.name}"
-    sign(plot_lr_range(result), subject).savefig(out / "lr_range.png")
+    save_picture(sign(plot_lr_range(result), subject), out / "lr_range.png")
     result.curves.to_csv(out / "lr_range.csv", index=False)
     summary = {
         "method": result.method,
@@ -237,7 +266,7 @@ def save_pictures(folder: Path, images: Images, predictions: Predictions, subjec
         "misclassified.png": plot_misclassified(images.test_images, predictions),
     }
     for name, figure in pictures.items():
-        sign(figure, subject).savefig(folder / name)
+        save_picture(sign(figure, subject), folder / name)
 
 
 def _of_team(team: Team) -> list[str]:

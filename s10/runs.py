@@ -42,7 +42,7 @@ PICTURES = (
     "confusion.png",
     "misclassified.png",
 )
-MAX_BYTES = 1 << 24  # of metrics.csv; 24 epochs take 4 KB
+MAX_BYTES = 1 << 21  # of metrics.csv; 10,000 epochs take less
 CHECKPOINTS = "checkpoints"  # the folder of them within a run's
 PACKAGES = ("torch", "torchvision", "albumentations", "numpy")
 
@@ -84,13 +84,34 @@ class Run:
         """The run in this folder, to go on with it.
 
         Raises:
-            InputError: there is none, or the folder cannot be written.
+            InputError: there is none, the folder cannot be written, or it has results
+            and no checkpoint: going on would begin anew, and replace them.
         """
         run = cls(Path(folder).expanduser())
         if not (run.folder / "recipe.json").is_file():
             raise InputError(f"there is no run in {folder} to go on with (no recipe.json)")
-        check_writable(run.folder)
+        check_writable(run.folder, "a run goes on in its own folder")
+        if not CheckpointFolder(run.checkpoints).files() and run.has_results():
+            raise InputError(
+                f"{folder} has results, and no checkpoint to go on with; to train it again from "
+                f"the beginning: s10 train --recipe {folder} --out {folder} --overwrite"
+            )
         return run
+
+    def has_results(self) -> bool:
+        """Whether there is more than the beginning of a run, which a new one would replace."""
+        try:
+            return (self.folder / "model.safetensors").exists() or len(self.history()) > 0
+        except InputError:  # A metrics.csv that cannot be read is somebody's, too.
+            return (self.folder / "metrics.csv").exists()
+
+    def is_finished(self) -> bool:
+        """Whether all its epochs are trained, and the results of that are written."""
+        try:
+            summary = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+            return summary["epochs"] == self.recipe().epochs and not summary["interrupted"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     @property
     def checkpoints(self) -> Path:
@@ -217,15 +238,13 @@ def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
     return Path(root) / name
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, advice: str = "name another folder with --out") -> None:
     """Raise an InputError if `folder` plainly cannot be made or written; writes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"cannot write to {folder}: {there} is not a directory")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(
-            f"cannot write to {folder}: no permission in {there}; name another folder with --out"
-        )
+        raise InputError(f"cannot write to {folder}: no permission in {there}; {advice}")
 
 
 def write_atomically(path: Path, text: str) -> None:

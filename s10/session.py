@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from s10.batches import set_epoch
 from s10.checkpoints import CheckpointFolder, DamagedCheckpoint
+from s10.device import describe, pick_precision
 from s10.errors import InputError
 from s10.progress import epoch_line
 from s10.recipe import Recipe
@@ -87,9 +90,10 @@ class Session:
         self.epoch, self.step, self.seconds_before = self.epoch + 1, 0, 0.0
         self.meter = TeamMeter(self.team)
         self.started = time.monotonic()
-        self.save()
+        # Handed on first: what is killed in between is trained again, and handed on again.
         if self.team.leads and on_epoch is not None:
             on_epoch(row)
+        self.save()
 
     def _asked(self, due: bool = False) -> int:
         """0, DUE, or the number of a signal; the same for all processes of the team.
@@ -114,7 +118,8 @@ class Session:
         if not self.team.leads:
             return
         notes = {
-            "recipe": asdict(self.recipe), "data": self.data, "epoch": self.epoch,
+            "recipe": asdict(self.recipe), "data": self.data, "conditions": self.conditions(),
+            "epoch": self.epoch,
             "step": self.step, "steps": len(self.batches), "meter": meter,
             "seconds": self.seconds(), "rows": self.rows,
         }  # fmt: skip
@@ -153,6 +158,8 @@ class Session:
             return
         found = self.team.from_leader(self.folder.newest() if self.team.leads else None)
         if found is None:
+            if self.team.leads:
+                print(f"no checkpoint in {self.folder.folder} yet: this is the beginning")
             return
         tensors, notes = found
         where = self.folder.folder
@@ -163,6 +170,7 @@ class Session:
             meter.go_on(notes["meter"])
             seconds = float(notes["seconds"])
             _check_position(epoch, step, rows, self.recipe, len(self.batches))
+            changed = self._changed_conditions(notes["conditions"])
             self.state.put_back(tensors, notes["state"])
         except InputError as error:
             raise type(error)(
@@ -176,6 +184,26 @@ class Session:
         self.kept = self.position()
         if self.team.leads:
             print(f"going on after {self.kept}", flush=True)
+            if changed:
+                print(f"not to the same last bit as without a break: {changed}", flush=True)
+
+    def conditions(self) -> dict:
+        """What the bits depend on beside recipe and images."""
+        device = next(self.state.model.parameters()).device
+        return {
+            "device": describe(device),
+            "precision": pick_precision(self.recipe.precision, device).name,
+            "PyTorch": torch.__version__,
+            "processes": self.team.size,
+            "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        }
+
+    def _changed_conditions(self, before: dict) -> str:
+        return "; ".join(
+            f"{name} was {before.get(name)}, is {value}"
+            for name, value in self.conditions().items()
+            if before.get(name) != value
+        )
 
     def _check_same(self, notes: dict) -> None:
         differences = Recipe.from_dict(notes["recipe"], "its recipe").differences(self.recipe)

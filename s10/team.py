@@ -193,12 +193,15 @@ def team(device: torch.device) -> Iterator[Team]:
     """The team that `torchrun` announces in the environment, or one of one; on this device.
 
     Raises:
+        InputError: only a part of what torchrun announces is there.
         S10Error: another process of the team is gone.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Team()
         return
+    if "RANK" not in os.environ:
+        raise InputError(f"WORLD_SIZE is {size}, but there is no RANK: start s10 with torchrun")
     found = Team(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     on_gpus = device.type == "cuda"
     if on_gpus:

@@ -1,5 +1,6 @@
 """The training loop: explicit PyTorch, used by the notebooks and the command line alike."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -58,9 +59,20 @@ class OutOfMemory(S10Error):
     def __init__(self, recipe: Recipe):
         super().__init__(
             f"the GPU's memory is too small for batches of {recipe.batch_size} at width "
-            f"{recipe.width}; try batches of {max(1, recipe.batch_size // 2)} "
+            f"{recipe.width}; try a new run with batches of {max(1, recipe.batch_size // 2)} "
             f"(--batch-size {max(1, recipe.batch_size // 2)})"
         )
+
+
+@contextlib.contextmanager
+def enough_memory(recipe: Recipe):
+    """Raises OutOfMemory where PyTorch, or cuBLAS or cuDNN within it, finds too little."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
+            raise
+        raise OutOfMemory(recipe) from None
 
 
 def seed_everything(seed: int) -> None:
@@ -211,7 +223,7 @@ def fit(
     team = team or Team()
     trained = team.wrap(model, train_batches)
     predictions, interrupted, start = None, False, time.perf_counter()
-    with StopSignals() as stop:
+    with StopSignals() as stop, enough_memory(recipe):
         session = Session(state, recipe, classes, train_batches, checkpoints, minutes, stop, team)
         session.resume() if resume else session.begin()
         try:
@@ -225,13 +237,12 @@ def fit(
                 predictions = _evaluate_together(team, model, test_batches, classes, precision)
                 row = _row(epoch, train, predictions, session.seconds())
                 session.finish_epoch(row, on_epoch)
-        except torch.OutOfMemoryError:
-            raise OutOfMemory(recipe) from None
         except KeyboardInterrupt:
             interrupted = True
             if team.leads:
                 print(session.in_words(), flush=True)
-    if predictions is None and len(session.rows) == recipe.epochs:  # Nothing was left to train.
+    # It went on, and no epoch was finished since; where the machine goes away there is no time.
+    if predictions is None and session.rows and stop.received != SIGTERM:
         predictions = _evaluate_together(team, model, test_batches, classes, precision)
     return Fit(
         pd.DataFrame(session.rows), predictions, time.perf_counter() - start, interrupted,

@@ -133,6 +133,8 @@ def _lay_out_as_weights(optimizer: Optimizer, state: dict) -> None:
             alike = isinstance(moment, Tensor) and moment.shape == weight.shape
             if name in MOMENTS and not alike:
                 raise ValueError(f"{name} is not of the weight's shape {tuple(weight.shape)}")
+            if name == "step" and isinstance(moment, Tensor) and moment.numel() != 1:
+                raise ValueError(f"step has {moment.numel()} numbers")
             if alike:
                 laid_out = torch.empty_like(weight, dtype=moment.dtype, requires_grad=False)
                 moments[name] = laid_out.copy_(moment)
@@ -153,8 +155,11 @@ def _random_state() -> dict:
 def _restore_random_state(state: dict) -> None:
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers.tolist()), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    name, keys, position, *rest = state["numpy"]
+    # NumPy believes it, and would read beyond its memory.
+    if keys.dtype != torch.int64 or not 0 <= position <= len(keys):
+        raise ValueError(f"NumPy's random state is at {position} of {len(keys)} {keys.dtype}")
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, *rest))
     torch.set_rng_state(state["torch"])
     # On another machine, with fewer GPUs or none, there is nothing to set.
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):

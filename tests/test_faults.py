@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from s10.checkpoints import CheckpointFolder, read_checkpoint
+from s10.checkpoints import CheckpointFolder, DamagedCheckpoint, read_checkpoint
 
 HERE = Path(__file__).resolve().parent
 MOMENTS = 30
@@ -121,13 +122,28 @@ def assert_same(folder, whole):
     assert without_seconds[0] == without_seconds[1]
 
 
+def kept(folder):
+    """Where the newest whole checkpoint stands, as `s10` says it; nothing if there is none."""
+    for path in reversed(CheckpointFolder(folder / "checkpoints").files()):
+        with contextlib.suppress(DamagedCheckpoint):
+            _, notes = read_checkpoint(path)
+            batches = f" and {notes['step']} of 6 batches" if notes["step"] else ""
+            return f"{notes['epoch'] - 1} of 4 epochs{batches}"
+    return ""
+
+
 def goes_on(forked, small, folder, whole):
-    """Resume to the end, or begin where nothing was there yet; the end is the same."""
+    """Resume to the end, or begin where nothing was there yet; the end is the same.
+
+    Where it goes on counts, too: a run that begins anew ends with the same bits.
+    """
     there = (folder / "recipe.json").exists()
     how = ("train", "--resume", folder) if there else (*small, "--out", folder)
-    output = folder.parent / "resumed"
+    before, output = kept(folder), folder.parent / "resumed"
     forked.start(output, *how, "--checkpoint-minutes", "0")
     assert forked.wait() == 0, output.read_text()
+    if before:
+        assert f"going on after {before}\n" in output.read_text()
     assert_same(folder, whole)
 
 
@@ -168,14 +184,18 @@ def test_most_of_these_kills_hit_the_run_and_some_a_writing():
 def test_told_to_stop_it_finishes_the_step_and_says_how_to_go_on(
     forked, small, whole, tmp_path, number
 ):
+    """Without a checkpoint within an epoch but that of the signal itself."""
     folder = tmp_path / "run"
-    forked.start(tmp_path / "output", *small, "--out", folder)
+    forked.start(tmp_path / "output", *small, "--checkpoint-minutes", "60", "--out", folder)
     forked.after_checkpoints(folder / "checkpoints")
+    time.sleep(whole[1] / 40)
     forked.kill(number)
     status, said = forked.wait(), (tmp_path / "output").read_text()
     assert status == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], said
-    assert f"to go on: s10 train --resume {folder}" in said
-    assert f"kept in {folder / 'checkpoints'}" in said
+    assert f"to go on: s10 train --resume {folder} --checkpoint-minutes 60.0\n" in said
+    stopped, where = re.search(r"stopped after (.*); kept in (.*) is what there was", said).groups()
+    assert where == str(folder / "checkpoints")
+    assert stopped == kept(folder)
     assert "Traceback" not in said
     goes_on(forked, small, folder, whole[0])
 
@@ -212,6 +232,8 @@ def test_a_resume_of_something_else_is_refused_in_one_line(
         one.write_bytes(pixels[1])
         other.write_bytes(pixels[0])
     assert "the images are not those" in refused()
+    shutil.copy(mine / "train" / "dog" / "0.png", mine / "train" / "dog" / "more.png")
+    assert "the images are not those" in refused()
     for split in ("train", "test"):
         (mine / split / "cat").rename(mine / split / "cow")
     assert "other classes than those it was trained on: cat missing; cow new" in refused()
@@ -237,7 +259,9 @@ def test_of_a_damaged_checkpoint_the_one_before_it_is_taken(forked, small, whole
     forked.after_checkpoints(folder / "checkpoints")
     forked.kill(signal.SIGTERM)
     assert forked.wait() == 143
+    before = kept(folder)
     broken(CheckpointFolder(folder / "checkpoints").files()[-1], how)
+    assert kept(folder) not in ("", before)
     goes_on(forked, small, folder, whole[0])
     said = (tmp_path / "resumed").read_text()
     assert said.count("taking the one before it") == 1
@@ -256,7 +280,7 @@ def test_if_all_are_damaged_it_says_so_and_touches_nothing(forked, small, tmp_pa
     before = [path.read_bytes() for path in files]
     forked.start(tmp_path / "again", "train", "--resume", folder)
     assert forked.wait() == 2
-    assert "is whole; begin the run anew" in (tmp_path / "again").read_text()
+    assert "is whole; to begin anew, take another folder" in (tmp_path / "again").read_text()
     assert [path.read_bytes() for path in files] == before
 
 
@@ -281,22 +305,22 @@ def tiny_disk(tmp_path):
     as_root("umount", "-l", folder)
 
 
+@pytest.mark.parametrize("room", [1.5, 2.5])
 def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
-    forked, small, whole, tiny_disk, tmp_path
+    forked, small, whole, tiny_disk, tmp_path, room
 ):
+    """With room for one and a half the first stays; with room for two and a half all goes on."""
     folder, size = tmp_path / "run", (whole[0] / "checkpoints" / "000028.checkpoint").stat().st_size
     folder.mkdir()
     (tiny_disk / "checkpoints").mkdir()
     (folder / "checkpoints").symlink_to(tiny_disk / "checkpoints")
-    # Room for two of them and a half.
-    (tiny_disk / "filler").write_bytes(bytes(1024 * 1024 - int(2.5 * size)))
+    (tiny_disk / "filler").write_bytes(bytes(1024 * 1024 - int(room * size)))
     forked.start(tmp_path / "output", *small, "--out", folder)
     status, said = forked.wait(), (tmp_path / "output").read_text()
     assert status == 0, said
-    assert "no checkpoint: cannot write to" in said
-    assert "No space left on device" in said
-    _, notes = read_checkpoint(CheckpointFolder(tiny_disk / "checkpoints").files()[-1])
-    assert notes["epoch"] == 1
+    assert ("no checkpoint: cannot write to" in said) == (room < 2)
+    assert ("No space left on device" in said) == (room < 2)
+    assert kept(folder) == ("0 of 4 epochs and 1 of 6 batches" if room < 2 else "4 of 4 epochs")
     assert_same(folder, whole[0])  # The training itself went on.
     (tiny_disk / "filler").unlink()
     goes_on(forked, small, folder, whole[0])
@@ -317,6 +341,12 @@ def test_where_the_whole_run_is_on_a_full_disk_it_ends_with_one_line(
     assert status == 1, said
     assert "No space left on device" in said
     assert said.splitlines()[-1].endswith(f"make room there, then s10 train --resume {folder}")
+    assert "Traceback" not in said
+    # Who goes on without making room is told so again.
+    forked.start(tmp_path / "again", "train", "--resume", folder)
+    assert forked.wait() == 1
+    said = (tmp_path / "again").read_text()
+    assert said.splitlines()[-1].startswith("s10: cannot write to")
     assert "Traceback" not in said
     (tiny_disk / "filler").unlink()
     assert as_root("mount", "-o", "remount,size=4m", tiny_disk) == 0
@@ -343,3 +373,44 @@ def test_a_read_only_folder_is_said_and_the_last_checkpoint_stays(
     assert CheckpointFolder(tiny_disk / "checkpoints").files() == files
     read_checkpoint(files[-1])
     assert_same(folder, whole[0])
+
+
+def test_a_run_in_a_read_only_folder_is_refused(forked, small, tiny_disk, tmp_path):
+    folder = tiny_disk / "run"
+    assert as_root("mount", "-o", "remount,size=4m", tiny_disk) == 0
+    forked.start(tmp_path / "output", *small, "--out", folder)
+    forked.after_checkpoints(folder / "checkpoints")
+    forked.kill(signal.SIGTERM)
+    assert forked.wait() == 143
+    assert as_root("mount", "-o", "remount,ro", tiny_disk) == 0
+    forked.start(tmp_path / "again", "train", "--resume", folder)
+    assert forked.wait() == 2
+    said = (tmp_path / "again").read_text()
+    assert said.endswith("a run goes on in its own folder\n")
+    assert said.count("\n") == 1
+
+
+def test_results_without_checkpoints_are_not_replaced(forked, small, whole, tmp_path):
+    """Somebody removed the checkpoints of a finished run: they are large."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    before = {p: p.read_bytes() for p in folder.rglob("*.*") if p.parent == folder}
+
+    def resume():
+        output = tmp_path / "again"
+        output.unlink(missing_ok=True)
+        forked.start(output, "train", "--resume", folder)
+        return forked.wait(), output.read_text()
+
+    # With them there is nothing left to do, and nothing is written anew.
+    status, said = resume()
+    assert status == 0, said
+    assert "going on after 4 of 4 epochs\n" in said
+    assert {p: p.read_bytes() for p in before} == before
+    shutil.rmtree(folder / "checkpoints")
+    status, said = resume()
+    assert status == 2
+    assert "has results, and no checkpoint to go on with" in said
+    (folder / "model.safetensors").unlink()
+    assert resume()[0] == 2
+    assert {p for p in before if not p.exists()} == {folder / "model.safetensors"}

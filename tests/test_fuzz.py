@@ -5,7 +5,10 @@ import io
 import json
 import os
 import pickle
+import random
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from dataclasses import asdict
@@ -33,7 +36,7 @@ from s10.checkpoints import CheckpointFolder, DamagedCheckpoint, read_checkpoint
 from s10.images.cifar10 import load_cifar10
 from s10.images.folder import load_folder
 from s10.networks import make_network
-from s10.runs import COLUMNS
+from s10.runs import COLUMNS, MAX_BYTES
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -51,6 +54,66 @@ def memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < MEGABYTES << 20
+
+
+READ = """
+import resource, sys
+import numpy, pandas, PIL.Image, PIL.PngImagePlugin, PIL.JpegImagePlugin, torch
+from pathlib import Path
+from s10 import InputError, Run
+from s10.images.folder import _load_picture
+path = Path(sys.argv[1])
+read = Run(path.parent).history if path.suffix == ".csv" else lambda: _load_picture(path)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read()
+    print("read", end=" ")
+except InputError as error:
+    print("refused", end=" ")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+RESIDENT = 160  # MiB
+
+
+def resident_megabytes(path) -> tuple[str, int]:
+    """ "read" or "refused", and what that took at its largest, of the whole process.
+
+    In a process of its own: Python's own count sees neither Pillow nor torch.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", READ, path], capture_output=True, text=True, check=True
+    )
+    what, kilobytes = done.stdout.split()
+    return what, int(kilobytes) // 1024
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "side", "expected"),
+    [
+        ("PNG", "RGB", 3_990, "read"),  # Just below the limit,
+        ("PNG", "RGBA", 3_990, "read"),
+        ("PNG", "RGB", 4_010, "refused"),  # just above it,
+        ("PNG", "RGB", 9_000, "refused"),  # and not yet what Pillow refuses by itself.
+        ("JPEG", "RGB", 7_990, "read"),
+        ("JPEG", "RGB", 8_010, "refused"),
+    ],
+)
+def test_the_largest_picture_takes_little_memory(tmp_path, kind, mode, side, expected):
+    path = tmp_path / f"1.{kind.lower().replace('jpeg', 'jpg')}"
+    Image.new(mode, (side, side)).save(path, kind)
+    what, megabytes = resident_megabytes(path)
+    assert what == expected
+    assert megabytes < (RESIDENT if what == "read" else 16)
+
+
+def test_the_largest_metrics_take_little_memory(tmp_path):
+    row = ",".join(["0.1234567890123456"] * len(COLUMNS)) + "\n"
+    for size, expected in ((MAX_BYTES, "refused"), (2 * MAX_BYTES, "refused")):
+        text = ",".join(COLUMNS) + "\n"
+        (tmp_path / "metrics.csv").write_text(text + row * (size // len(row)))
+        what, megabytes = resident_megabytes(tmp_path / "metrics.csv")
+        assert what == expected
+        assert megabytes < RESIDENT
 
 
 @pytest.fixture
@@ -217,6 +280,50 @@ def test_a_checkpoint_with_anything_somewhere_in_it(tmp_path_factory, stopped, d
     write_checkpoint(folder / "000001.checkpoint", tensors, changed)
     with contextlib.suppress(TrainingDiverged):  # An LR of 1e300 is a number, too.
         assert "\n" not in error_of(lambda: training(images, recipe, folder))
+    # Whatever was set, the random generators can be used: NumPy's would read beyond its memory.
+    np.random.rand(700)
+    [random.random() for _ in range(700)]
+    torch.rand(1)
+
+
+@pytest.mark.parametrize("position", [-1, 625, 10**8, None])
+def test_a_random_state_beyond_its_end(tmp_path, stopped, position):
+    images, recipe, tensors, notes = stopped
+    changed = json.loads(json.dumps(notes))
+    state = dict(changed["state"]["dict"])["random"]["dict"]
+    numpy_state = dict(state)["numpy"]["list"]
+    assert 0 <= numpy_state[2] <= 624
+    numpy_state[2] = position
+    write_checkpoint(tmp_path / "000001.checkpoint", tensors, changed)
+    with pytest.raises(DamagedCheckpoint, match="does not fit"):
+        training(images, recipe, tmp_path)
+
+
+TENSORS = {
+    "gone": lambda value: None,
+    "another type": lambda value: value.to(torch.float16),
+    "numbers": lambda value: value.to(torch.int64),
+    "longer": lambda value: torch.cat([value.reshape(-1), value.reshape(-1)]),
+    "one number": lambda value: value.reshape(-1)[:1].clone(),
+    "nothing": lambda value: value.reshape(-1)[:0].clone(),
+    "not a number": lambda value: torch.full_like(value.float(), torch.nan),
+    "huge": lambda value: torch.full_like(value.float(), 3e38),
+}
+
+
+@given(number=st.integers(0, 999), how=st.sampled_from(sorted(TENSORS)))
+def test_a_checkpoint_with_another_tensor_in_it(tmp_path_factory, stopped, number, how):
+    images, recipe, tensors, notes = stopped
+    name = sorted(tensors)[number % len(tensors)]
+    value = TENSORS[how](tensors[name])
+    changed = {**tensors, name: value}
+    folder = tmp_path_factory.mktemp("tensor")
+    whole = {name: value for name, value in changed.items() if value is not None}
+    write_checkpoint(folder / "000001.checkpoint", whole, notes)
+    with contextlib.suppress(TrainingDiverged):
+        assert "\n" not in error_of(lambda: training(images, recipe, folder))
+    np.random.rand(700)
+    [random.random() for _ in range(700)]
 
 
 def picture(mode="RGB", kind="PNG") -> bytes:

@@ -1,11 +1,13 @@
 """A training that was interrupted ends exactly as if it had not been: bit for bit, on a CPU."""
 
+import itertools
 import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -17,22 +19,27 @@ from safetensors.torch import load_file
 from s10 import InputError, eval_batches, fit, seed_everything, train_batches
 from s10.checkpoints import CheckpointFolder
 from s10.networks import make_network
+from s10.runs import Run
 from s10.schedules import one_cycle
 from s10.team import Team
-from s10.training import make_optimizer
+from s10.training import OutOfMemory, make_optimizer
 
 
 class Died(Exception):
     """What a killed process looks like from inside: nothing runs after it."""
 
 
-class Dying:
-    """Batches that end the training before the `last`-th one of it (from 1)."""
+class Counted:
+    """Batches that count how many were drawn, and end the training instead of the n-th of it.
+
+    The count is what shows that a training went on: one that begins anew ends
+    with the same bits, too.
+    """
 
     starts_anywhere = True
 
-    def __init__(self, batches, last):
-        self.batches, self.left = batches, last
+    def __init__(self, batches, dies_before=None):
+        self.batches, self.dies_before, self.drawn = batches, dies_before, 0
         self.fingerprint = batches.fingerprint
 
     def __len__(self):
@@ -43,9 +50,9 @@ class Dying:
 
     def __iter__(self):
         for batch in self.batches:
-            self.left -= 1
-            if self.left == 0:
+            if self.drawn + 1 == self.dies_before:
                 raise Died
+            self.drawn += 1
             yield batch
 
 
@@ -53,13 +60,12 @@ def train(few, recipe, folder=None, *, dies_before=None, workers=0, minutes=0, r
     """One training in a new network; gives back the fit and the network."""
     seed_everything(recipe.seed)
     model = make_network(recipe, len(few.classes))
-    batches = train_batches(few, recipe, workers=workers)
-    if dies_before is not None:
-        batches = Dying(batches, dies_before)
+    batches = Counted(train_batches(few, recipe, workers=workers), dies_before)
     result = fit(
         model, batches, eval_batches(few), recipe, few.classes, checkpoints=folder,
         resume=resume, minutes=minutes,
     )  # fmt: skip
+    result.drawn = batches.drawn
     return result, model
 
 
@@ -86,14 +92,17 @@ def test_wherever_it_dies_it_ends_the_same(few, tiny, tmp_path, whole, dies_befo
         train(few, tiny, tmp_path, dies_before=dies_before)
     again = train(few, tiny, tmp_path, resume=True)
     assert_same(whole, again)
+    assert again[0].drawn == 12 - (dies_before - 1)  # Not a step is made twice.
 
 
-@pytest.mark.parametrize("minutes", [0, 5])
-def test_twice_interrupted(few, tiny, tmp_path, whole, minutes):
+@pytest.mark.parametrize(("minutes", "left"), [(0, 12 - 5 - 3), (5, 12 - 4)])
+def test_twice_interrupted(few, tiny, tmp_path, whole, minutes, left):
     for dies_before in (6, 4):
         with pytest.raises(Died):
             train(few, tiny, tmp_path, dies_before=dies_before, resume=True, minutes=minutes)
-    assert_same(whole, train(few, tiny, tmp_path, resume=True))
+    again = train(few, tiny, tmp_path, resume=True)
+    assert_same(whole, again)
+    assert again[0].drawn == left
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -104,7 +113,9 @@ def test_with_albumentations_and_its_workers(few, tiny, tmp_path, workers, dies_
     with pytest.raises(Died):
         train(few, recipe, tmp_path, dies_before=dies_before, workers=workers)
     # Not even the number of workers matters.
-    assert_same(whole, train(few, recipe, tmp_path, resume=True, workers=2 - workers))
+    again = train(few, recipe, tmp_path, resume=True, workers=2 - workers)
+    assert_same(whole, again)
+    assert again[0].drawn == 8 - (dies_before - 1)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,9 @@ def test_whatever_the_recipe(few, tiny, tmp_path, change, dies_before):
         train(few, recipe, tmp_path, dies_before=dies_before)
     random.seed(5)  # A new process has another state.
     np.random.seed(5)
-    assert_same(whole, train(few, recipe, tmp_path, resume=True))
+    again = train(few, recipe, tmp_path, resume=True)
+    assert_same(whole, again)
+    assert again[0].drawn == 4 * recipe.epochs - (dies_before - 1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -154,7 +167,9 @@ def test_on_a_gpu_with_deterministic_algorithms(tmp_path, precision):
 def test_a_finished_training_is_only_evaluated(few, tiny, tmp_path, whole):
     train(few, tiny, tmp_path)
     before = sorted(path.name for path in tmp_path.iterdir())
-    assert_same(whole, train(few, tiny, tmp_path, resume=True, dies_before=1))
+    again = train(few, tiny, tmp_path, resume=True)
+    assert_same(whole, again)
+    assert again[0].drawn == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
@@ -174,6 +189,113 @@ def test_checkpoints_change_nothing_and_the_last_two_are_kept(few, tiny, tmp_pat
 def test_between_the_minutes_only_epochs_are_kept(few, tiny, tmp_path):
     train(few, tiny, tmp_path, minutes=60)
     assert CheckpointFolder(tmp_path).files()[-1].name == "000003.checkpoint"
+
+
+def test_within_an_epoch_it_is_kept_every_so_many_minutes(few, tiny, tmp_path, monkeypatch):
+    """By a clock on which each look at it takes 10 seconds: kept after 5 minutes, not before."""
+    now, saved = [0.0], []
+    save = CheckpointFolder.save
+
+    def look():
+        now[0] += 10
+        return now[0]
+
+    def note(folder, tensors, notes):
+        saved.append((now[0], notes["step"]))
+        return save(folder, tensors, notes)
+
+    monkeypatch.setattr("s10.session.time.monotonic", look)
+    monkeypatch.setattr(CheckpointFolder, "save", note)
+    recipe = replace(tiny, epochs=1, peak_epoch=1, batch_size=2)  # 100 steps
+    train(few, recipe, tmp_path, minutes=5)
+    times = [0.0, *(when for when, step in saved if step)]
+    assert len(times) > 3
+    assert all(300 < b - a < 360 for a, b in itertools.pairwise(times))
+
+
+def test_stopped_soon_after_it_went_on_it_still_has_predictions(few, tiny, tmp_path):
+    """What the cells and the pictures behind a training need, if one epoch at least is there."""
+    with pytest.raises(Died):
+        train(few, tiny, tmp_path, dies_before=6)
+    seed_everything(0)
+    model = make_network(tiny, len(few.classes))
+    batches = Counted(train_batches(few, tiny))
+
+    def stop_once(*_):
+        handle.remove()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    handle = model.register_forward_hook(stop_once)
+    result = fit(
+        model, batches, eval_batches(few), tiny, few.classes, checkpoints=tmp_path, resume=True,
+    )  # fmt: skip
+    assert result.interrupted
+    assert batches.drawn == 1
+    assert len(result.history) == 1
+    assert len(result.predictions.labels) == len(few.test_labels)
+
+
+def test_metrics_csv_is_whole_wherever_it_was_killed(few, tiny, tmp_path, monkeypatch):
+    """Also between the writing of the epoch's row and of its checkpoint."""
+    run = Run.start(tmp_path, tiny)
+    save, counts = CheckpointFolder.save, []
+
+    def dies(folder, tensors, notes):
+        if notes["epoch"] == 3:
+            raise Died
+        return save(folder, tensors, notes)
+
+    def training():
+        def on_epoch(row):
+            run.add_epoch(row)
+            counts.append(len(run.history()))
+
+        seed_everything(0)
+        fit(
+            make_network(tiny, 10), train_batches(few, tiny), eval_batches(few), tiny, few.classes,
+            checkpoints=run.checkpoints, resume=True, on_epoch=on_epoch,
+        )  # fmt: skip
+
+    monkeypatch.setattr(CheckpointFolder, "save", dies)
+    with pytest.raises(Died):
+        training()
+    assert counts == [1, 2]
+    monkeypatch.undo()
+    training()
+    assert counts == [1, 2, 2, 3]
+
+
+def test_going_on_under_other_conditions_is_said(few, tiny, tmp_path, capsys, monkeypatch):
+    with pytest.raises(Died):
+        train(few, tiny, tmp_path, dies_before=6)
+    monkeypatch.setattr("s10.session.describe", lambda device: "a Tesla T4")
+    train(few, tiny, tmp_path, resume=True)
+    assert "not to the same last bit as without a break: device was" in capsys.readouterr().out
+    monkeypatch.undo()
+
+
+def test_a_gpu_without_memory_is_named_wherever_it_finds_out(few, tiny):
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ):
+        model = make_network(tiny, len(few.classes))
+
+        def fails(*_, error=error):
+            raise error
+
+        model.layer1.register_forward_hook(fails)
+        with pytest.raises(OutOfMemory, match=r"batches of 64 .* \(--batch-size 32\)"):
+            fit(model, train_batches(few, tiny), eval_batches(few), tiny, few.classes)
+
+
+def test_outside_the_main_thread_it_trains_as_well(few, tiny, tmp_path, whole):
+    """As in a server of notebooks; signals are then left alone."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(train(few, tiny, tmp_path)))
+    thread.start()
+    thread.join()
+    assert_same(whole, found[0])
 
 
 OF_ONES_OWN = {
@@ -197,21 +319,25 @@ def test_a_schedule_and_an_optimizer_of_ones_own(few, tiny, tmp_path, name):
         seed_everything(0)
         model = make_network(tiny, len(few.classes))
         optimizer, scheduler = OF_ONES_OWN[name](model, tiny)
-        batches = train_batches(few, tiny)
-        batches = Dying(batches, dies_before) if dies_before else batches
+        batches = Counted(train_batches(few, tiny), dies_before)
         result = fit(
             model, batches, eval_batches(few), tiny, few.classes, optimizer=optimizer,
             scheduler=scheduler, checkpoints=folder, resume=True, minutes=0,
         )  # fmt: skip
+        result.drawn = batches.drawn
         return result, model
 
     whole = run(tmp_path / "whole")
     with pytest.raises(Died):
         run(tmp_path / "part", 6)
-    assert_same(whole, run(tmp_path / "part"))
+    again = run(tmp_path / "part")
+    assert_same(whole, again)
+    assert again[0].drawn == 12 - 5
 
 
-def test_batches_that_cannot_begin_in_the_middle_go_on_at_their_last_epoch(few, tiny, tmp_path):
+def test_batches_that_cannot_begin_in_the_middle_go_on_at_their_last_epoch(
+    few, tiny, tmp_path, capsys
+):
     """A DataLoader of one's own: nothing is kept within an epoch."""
     dataset = torch.utils.data.TensorDataset(
         torch.cat([images for images, _ in eval_batches(few)]),
@@ -235,8 +361,10 @@ def test_batches_that_cannot_begin_in_the_middle_go_on_at_their_last_epoch(few, 
 
     whole = run(tmp_path / "whole")
     with pytest.raises(Died):
-        run(tmp_path / "part", dies_after=2)
+        run(tmp_path / "part", dies_after=3)
+    capsys.readouterr()
     assert_same(whole, run(tmp_path / "part"))
+    assert "going on after 2 of 3 epochs\n" in capsys.readouterr().out
 
 
 def test_the_checkpoints_of_another_training_are_not_overwritten(few, tiny, tmp_path):
@@ -262,7 +390,9 @@ def test_a_signal_between_two_steps_loses_nothing(few, tiny, tmp_path, whole, mo
     assert result.interrupted
     assert result.signal == signal.SIGTERM
     monkeypatch.undo()
-    assert_same(whole, train(few, tiny, tmp_path, resume=True))
+    again = train(few, tiny, tmp_path, resume=True)
+    assert_same(whole, again)
+    assert 0 < again[0].drawn == 12 - result.drawn
 
 
 def test_a_signal_in_the_last_evaluation_comes_too_late(few, tiny, tmp_path):
@@ -298,7 +428,9 @@ def test_workers_leave_signals_to_the_training(few, tiny, tmp_path):
     )  # fmt: skip
     assert result.interrupted
     assert len(result.history) == 1
-    assert_same(whole, train(few, recipe, tmp_path, resume=True, workers=2))
+    again = train(few, recipe, tmp_path, resume=True, workers=2)
+    assert_same(whole, again)
+    assert again[0].drawn == 8
 
 
 def test_what_cannot_be_kept_is_said_and_the_training_goes_on(few, tiny, tmp_path, capsys):

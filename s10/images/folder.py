@@ -11,7 +11,9 @@ from s10.images.dataset import Images
 
 ENDINGS = {".png", ".jpg", ".jpeg"}
 SIZE = 32
-MAX_PIXELS = 100_000_000  # A small file may claim any size, and would be unpacked in memory.
+# A small file may claim any size, and would be unpacked in memory. JPEG files are not: they are
+# made smaller while they are read.
+MAX_PIXELS = {"PNG": 16_000_000, "JPEG": 64_000_000}
 
 
 def load_folder(folder: Path) -> Images:
@@ -77,9 +79,15 @@ def _load_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray
 def _load_picture(path: Path) -> tuple[np.ndarray, bool]:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"it claims {picture.width}×{picture.height} pixels")
-            picture = ImageOps.exif_transpose(picture).convert("RGB")
+            most = MAX_PIXELS[picture.format]
+            if picture.width * picture.height > most:
+                raise ValueError(
+                    f"it has {picture.width}×{picture.height} pixels, and {most:,} are enough"
+                )
+            picture.draft("RGB", (4 * SIZE, 4 * SIZE))  # At least so large; of a JPEG only.
+            ImageOps.exif_transpose(picture, in_place=True)
+            if picture.mode != "RGB":
+                picture = picture.convert("RGB")
     # Pillow raises all of these for a damaged file, SyntaxError among them.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(

@@ -1,6 +1,8 @@
 """What all pictures share: colours that colour-blind readers tell apart, and sizes."""
 
 import io
+import os
+from pathlib import Path
 
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -42,3 +44,13 @@ def sign(figure: Figure, subject: str) -> Figure:
     """Write in the corner what network and data the picture is of."""
     figure.supxlabel(subject, x=1, ha="right", fontsize=7, color="0.4")
     return figure
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write it as PNG, whole or not at all; raises OSError where there is no room."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        figure.savefig(temporary, format="png")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
