@@ -3,13 +3,15 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from s10.cli import main
+from s10.cli import _how_to_go_on, _parser, main
 from s10.runs import PICTURES
 
 QUICK = ["--width", "4", "--epochs", "2", "--precision", "fp32"]
@@ -300,3 +302,27 @@ def test_damaged_cifar10_is_explained(tmp_path, capsys):
     for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]:
         (folder / name).write_bytes(np.zeros(100, np.uint8).tobytes())
     fails(train, capsys, "data_batch_1 is truncated or altered")
+
+
+def test_the_command_to_go_on_has_what_the_recipe_does_not_hold():
+    def command(*words):
+        return _how_to_go_on(Path("my runs/1"), _parser().parse_args(["train", *words]))
+
+    assert command("--width", "16") == "s10 train --resume 'my runs/1'"
+    words = command("--data-dir", "/tmp/my data", "--workers", "2", "--deterministic")
+    assert words == (
+        "s10 train --resume 'my runs/1' --data-dir '/tmp/my data' --workers 2 --deterministic"
+    )
+    again = _parser().parse_args(shlex.split(words)[1:])
+    assert (again.resume, again.data_dir, again.workers) == ("my runs/1", "/tmp/my data", 2)
+
+
+def test_deterministic_algorithms_on_a_cpu(tmp_path):
+    import torch
+
+    try:
+        assert main(["train", "--data", "shapes", *QUICK, "--deterministic", "--out",
+                     str(tmp_path / "run")]) == 0  # fmt: skip
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
