@@ -99,6 +99,6 @@ TRAPS = {
              ("era1-s10-strided", "eva8-s8", "eva6-s9"), "the LR ends at a hundredth of LRMIN",
              part_of=("eva8-s8", "eva6-s9")),  # The schedule of the first never got to its end.
         Trap("LRMIN a tenth of LRMAX", {"lr_min": Recipe().lr_max / 10}, ("eva4-s11",),
-             "without annihilation the LR ends there, too large to settle"),
+             "without annihilation the LR ends there, a hundred times above ours"),
     )
 }  # fmt: skip
