@@ -101,7 +101,8 @@ def describe(device: torch.device) -> str:
         model = next((line.split(":")[1].strip() for line in lines if "model name" in line), model)
     except OSError:
         pass
-    return f"{torch.get_num_threads()} CPU cores ({model})"
+    cores = torch.get_num_threads()
+    return f"{cores} CPU core{'s' if cores > 1 else ''} ({model})"
 
 
 def keep_freed_memory() -> None:
