@@ -430,16 +430,13 @@ for name, guess in (my_costs or {}).items():
 #   learned at all. With a schedule that never gets going the training is not finished when it ends. L2 of 0.01 inside Adam costs nearly as much, and in the short
 #   experiment it had hidden. A softmax too many is cheap beside these, and dear beside the rest.
 #   None of them stops with an error.
-# - **What costs a point or two.** LRMAX five times too small or too large; two branches in place of the
-#   residual; no padding; perhaps the ReLU before the batch norm, and SGD in place of Adam.
+# - **What costs about a point.** LRMAX five times too small or too large; two branches in place of the
+#   residual; no padding; a little less, the ReLU before the batch norm and SGD in place of Adam.
 # - **What cannot be told from nothing**, at this width and with so few runs: a bar that ends within the
-#   grey band, or near it. The wrong std is here, the peak 19 steps earlier, annihilation, and half the
-#   LRMAX.
-#
-# One bar points the other way by half a point: eva4-s11's LRMIN, a tenth of LRMAX, where the training
-# ends with an LR a hundred times larger than ours. At a quarter of the width that does no harm at
-# all. Why? A guess: a network so small is not trained to the end in 24 epochs, and a larger LR at
-# the end lets it go on learning. Whether it holds at full width, a run there would have to show.
+#   grey band, or near it, to either side. The wrong std is here, the peak 19 steps earlier,
+#   annihilation, half the LRMAX. And eva4-s11's LRMIN, although its training ends with an LR a
+#   hundred times larger than ours: at a quarter of the width that does no harm. (After one run it
+#   looked like a gain of half a point; a second run, with another seed, halved that.)
 #
 # ## The parts and the whole
 #
@@ -452,7 +449,7 @@ print(results.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
 # Hardly. In each of the five the whole is more than the sum. That is no wonder: the whole also has what
 # is in our recipe and in none of theirs (label smoothing, decoupled decay, a smaller β2, so small an
 # LRMIN), and what was measured with Adam only: how good *their* LR is for *their* SGD is in no
-# bar. eva4-s11 shows it best, whose parts alone cost nothing. Parts also meet: with a schedule that
+# bar. eva4-s11 shows it best, whose parts alone cost next to nothing. Parts also meet: with a schedule that
 # never gets going, no other setting has much to say.
 #
 # So the ranking says where to look first. It is not a bill.
