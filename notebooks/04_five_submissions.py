@@ -513,4 +513,7 @@ for name, attempt in attempts.items():
         images.classes,
     )
     histories.append(result.history.assign(attempt=name))
-lab.sign(s10.plot_schedules(pd.concat(histories), by="attempt"))
+lab.sign(
+    s10.plot_schedules(pd.concat(histories), by="attempt"),
+    f"era1-s10-strided of width {recipe.width}",
+)

@@ -102,7 +102,8 @@ def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
             words, (max(end, spread), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    axes.set_xlim(min(-1.5 * spread, 1.2 * rows["cost"].min()), 1.3 * limit)
+    lowest = (rows["cost"] - rows["std"].fillna(0)).min()
+    axes.set_xlim(min(-1.5 * spread, 1.2 * lowest), 1.3 * limit)
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_xlabel("points of test accuracy lost")
     if spread:

@@ -39,9 +39,15 @@ class Trap:
     def in_words(self) -> str:
         """What it changes in the assignment's recipe, such as "pad 4 → 0"."""
         return ", ".join(
-            f"{field} {_short(getattr(Recipe(), field))} → {_short(value)}"
+            f"{field} {_short(_value(Recipe(), field))} → {_short(value)}"
             for field, value in self.changes.items()
         )
+
+
+def _value(recipe: Recipe, field: str):
+    """The recipe's value; without a final LR of its own the run ends at LRMIN."""
+    value = getattr(recipe, field)
+    return recipe.lr_min if field == "final_lr" and value is None else value
 
 
 def _short(value) -> str:
