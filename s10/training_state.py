@@ -127,7 +127,10 @@ def _lay_out_as_weights(optimizer: Optimizer, state: dict) -> None:
     may round in another order.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    adam = isinstance(optimizer, torch.optim.Adam)
     for number, moments in state["state"].items():
+        if adam and moments and not {"step", *MOMENTS[:2]} <= set(moments):
+            raise ValueError(f"of weight {number} it has only {', '.join(map(str, moments))}")
         for name, moment in moments.items():
             weight = weights[number]
             alike = isinstance(moment, Tensor) and moment.shape == weight.shape

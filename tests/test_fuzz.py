@@ -286,6 +286,19 @@ def test_a_checkpoint_with_anything_somewhere_in_it(tmp_path_factory, stopped, d
     torch.rand(1)
 
 
+@pytest.mark.parametrize("name", ["step", "exp_avg", "exp_avg_sq"])
+def test_a_moment_under_another_name(tmp_path, stopped, name):
+    images, recipe, tensors, notes = stopped
+    changed = json.loads(json.dumps(notes))
+    optimizer = dict(dict(changed["state"]["dict"])["optimizer"]["dict"])
+    ((_, moments), *_) = optimizer["state"]["dict"]
+    (pair,) = (pair for pair in moments["dict"] if pair[0] == name)
+    pair[0] = "another"
+    write_checkpoint(tmp_path / "000001.checkpoint", tensors, changed)
+    with pytest.raises(DamagedCheckpoint, match="does not fit"):
+        training(images, recipe, tmp_path)
+
+
 @pytest.mark.parametrize("position", [-1, 625, 10**8, None])
 def test_a_random_state_beyond_its_end(tmp_path, stopped, position):
     images, recipe, tensors, notes = stopped
