@@ -4,6 +4,7 @@ Together with the recipe and the images this decides every later step: weights,
 the optimizer's moments, the schedule, the loss scaler, and the random states.
 """
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from s10.checkpoints import DamagedCheckpoint
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # of Adam; SGD's may be None
 PLAIN = (bool, int, float, str, type(None))
+LARGEST = torch.finfo(torch.float32).max  # PyTorch refuses larger ones, in the next step.
 
 
 @dataclass
@@ -109,10 +111,15 @@ def _check_kinds(ours, theirs, where: str) -> None:
         raise ValueError(f"{where} is {theirs!r:.40}")
     if kind in (bool, str) and ours != theirs:  # Switches; a run does not change them.
         raise ValueError(f"{where} is {theirs!r:.40}, not {ours!r:.40}")
+    if kind == (int, float) and math.isfinite(theirs) and abs(theirs) > LARGEST:
+        raise ValueError(f"{where} is too large a number")
     if isinstance(ours, dict):
-        for name, value in ours.items():
-            if name in theirs:  # Another version of PyTorch may lack an option.
-                _check_kinds(value, theirs[name], f"{where} {name}")
+        # A scaler that was off has no state: it was trained in another precision.
+        names = ours if theirs or where != "scaler" else ()
+        for name in names:
+            if name not in theirs:
+                raise ValueError(f"{where} lacks {name}")
+            _check_kinds(ours[name], theirs[name], f"{where} {name}")
     elif isinstance(ours, (list, tuple)):
         if len(ours) != len(theirs):
             raise ValueError(f"{where} has {len(theirs)} entries")
