@@ -280,7 +280,7 @@ def test_the_command_saves_small_pictures(tmp_path, monkeypatch, capsys):
     paths = [tmp_path / line for line in capsys.readouterr().out.split()]
     # There is no table of depths in this folder.
     assert [path.stem for path in paths] == list(DRAWN)
-    assert all(path.stat().st_size < 130_000 for path in paths)
+    assert all(path.stat().st_size < 120_000 for path in paths)
 
 
 def test_degradation_is_saved_where_it_was_measured(tmp_path, monkeypatch):
