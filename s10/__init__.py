@@ -9,8 +9,11 @@ than PyTorch, and that a learner on `shapes` never waits for albumentations.
 """
 
 import importlib
+import time
 
-import torch  # noqa: F401  (what all of s10 needs)
+STARTED = time.perf_counter()  # Before PyTorch, whose import takes longest.
+
+import torch  # noqa: E402, F401  (what all of s10 needs)
 
 _HOME = {
     "CustomResNet": "custom_resnet",
@@ -30,6 +33,7 @@ _HOME = {
     "evaluate": "training",
     "find_recipe": "recipes",
     "fit": "training",
+    "initial_network": "networks",
     "load_images": "images",
     "lr_range_run": "pipeline",
     "make_optimizer": "training",

@@ -6,13 +6,14 @@ processes. So a run can be repeated, and resumed at any epoch.
 """
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from s10.augment import BatchAugment, draw, normalise
+from s10.augment import BatchAugment, alternating_flips, draw, normalise, shrink
 from s10.errors import InputError
 from s10.images.dataset import Images
 from s10.recipe import Recipe
@@ -41,8 +42,9 @@ def train_batches(
     What comes back knows its length, can be iterated, and takes
     `set_epoch(number)` (from 1) before each epoch, like PyTorch's
     DistributedSampler; `set_epoch(number, k)` leaves out the first k batches.
-    It yields images float32 (B, 3, 32, 32), normalised and augmented, and
-    labels int64 (B,), on `device`. The last batch is smaller: 50,000 images at
+    It yields images float32 (B, 3, 32, 32), normalised and augmented (in the
+    part of the run that the recipe shrinks them for, smaller), and labels int64
+    (B,), on `device`. The last batch is smaller: 50,000 images at
     512 make 98 batches, the last one of 336.
     """
     team = team or Team()
@@ -100,12 +102,22 @@ class TensorBatches:
         # Chance is drawn on the CPU, so that a GPU sees the same batches.
         generator = torch.Generator().manual_seed(stream(seed, self.epoch, "augment"))
         draws = draw(count, self.recipe, generator).to(self.device)
+        if self.recipe.flip_alternately:
+            draws = replace(draws, flip=alternating_flips(order, self.epoch, self.first_flips()))
         size = self.recipe.batch_size
         for start in range(self.first_batch * size, count, size):
             stop = min(start + size, count)
             share = self.team.share(start, stop)
             self.weight = (share.stop - share.start) / (stop - start)
-            yield self.augment(order[share], draws[share]), self.labels[order[share]]
+            images = self.augment(order[share], draws[share])
+            if (self.epoch - 1 + start / count) / self.recipe.epochs < self.recipe.small_until:
+                images = shrink(images, self.recipe.small_size)
+            yield images, self.labels[order[share]]
+
+    def first_flips(self) -> Tensor:
+        """Which images are mirrored in epoch 1, if they take turns: bool (N,)."""
+        generator = torch.Generator().manual_seed(stream(self.recipe.seed, 0, "flip"))
+        return torch.randint(2, (len(self.labels),), generator=generator).bool().to(self.device)
 
 
 class AlbumentationsBatches:

@@ -1,11 +1,18 @@
 """The networks by the names that a recipe knows them by."""
 
+import torch
 from torch import nn
 
+from s10.augment import normalise
 from s10.custom_resnet import CustomResNet
+from s10.images.dataset import Images
 from s10.recipe import Recipe
 from s10.submissions.networks import ReluFirstNet, StridedNet
 from s10.submissions.variants import ReluBeforeBN, SoftmaxOutput, TwoBranches
+from s10.whitened_net import WhitenedNet
+from s10.whitened_variants import RandomFilters, TrainedFirstLayer
+
+WHITENED = 5000  # images by which a whitening layer is set
 
 NETWORKS = {
     "custom_resnet": CustomResNet,
@@ -14,6 +21,9 @@ NETWORKS = {
     "softmax": SoftmaxOutput,
     "relu_before_bn": ReluBeforeBN,
     "two_branches": TwoBranches,
+    "whitened_net": WhitenedNet,
+    "trained_first_layer": TrainedFirstLayer,
+    "random_filters": RandomFilters,
 }
 
 
@@ -23,3 +33,16 @@ def make_network(recipe: Recipe, num_classes: int = 10) -> nn.Module:
     Each takes images (N, 3, 32, 32) and gives (N, num_classes).
     """
     return NETWORKS[recipe.network](num_classes, recipe.width)
+
+
+def initial_network(
+    recipe: Recipe, images: Images, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """The recipe's network for these images' classes, ready to be trained on them.
+
+    A whitening layer is set by the first few thousand training images.
+    """
+    model = make_network(recipe, len(images.classes))
+    if hasattr(model, "whiten"):
+        model.whiten(normalise(images.train_images[:WHITENED], images.mean, images.std))
+    return model.to(device)

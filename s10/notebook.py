@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
 from s10.errors import InputError
 from s10.images import Images, default_data_dir, load_images
+from s10.networks import NETWORKS
 from s10.plots.style import sign
-from s10.preflight import FORWARD_SHARE, seconds_per_step
+from s10.preflight import FORWARD_SHARE, seconds_per_step, training_share
 from s10.recipe import Recipe
+from s10.recipes import find_recipe
 
 WIDTH_ON_GPU, WIDTH_ON_CPU = 64, 16
 # Longer than this, and a learner without a GPU is shown shorter settings.
@@ -48,9 +50,17 @@ class Lab:
     def minutes(self, epochs: int, images: Images | None = None) -> float:
         """Minutes that so many epochs over these images take here, from the timed steps."""
         images = images or self.images
-        steps = -(-len(images.train_images) // self.recipe.batch_size)
+        steps = -(-len(images.train_images) // self.recipe.batch_size) * training_share(self.recipe)
         evaluation = FORWARD_SHARE * len(images.test_images) / self.recipe.batch_size
         return epochs * (steps + evaluation) * self.seconds_per_step / 60
+
+    def with_recipe(self, name: str) -> "Lab":
+        """The same bench with another recipe of `s10.recipes`, timed, and small for a test."""
+        recipe = replace(find_recipe(name), data=self.images.name)
+        if self.smoke:
+            recipe = replace(recipe.with_epochs(2), width=4, batch_size=64)
+        step = seconds_per_step(recipe, self.device, steps=3 if self.smoke else 10)
+        return replace(self, recipe=recipe, seconds_per_step=step)
 
     def checkpoints(self, name: str) -> Path | None:
         """A folder for the checkpoints of the training of that name; None if none are kept.
@@ -71,9 +81,10 @@ class Lab:
     def sign(self, figure: Figure, network: str | None = None) -> Figure:
         """The figure with network and data in its corner, and a title that owns up to shapes.
 
-        `network`: what to call it where it is not the CustomResNet of this lab.
+        `network`: what to call it where it is not that of this lab's recipe.
         """
-        network = network or f"CustomResNet of width {self.recipe.width}"
+        name = NETWORKS[self.recipe.network].__name__
+        network = network or f"{name} of width {self.recipe.width}"
         sign(figure, f"{network} on {self.images.name}")
         if self.images.name != "cifar10":
             title = figure.get_suptitle()

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from s10.device import describe, keep_freed_memory, pick_device, pick_precision
 from s10.errors import InputError, S10Error
 from s10.images import Images, load_images
 from s10.lr_range import LRRange, range_test_per_batch, range_test_per_epoch
-from s10.networks import NETWORKS, make_network
+from s10.networks import NETWORKS, initial_network
 from s10.plots import (
     plot_class_accuracy,
     plot_confusion,
@@ -32,6 +31,7 @@ from s10.recipe import Recipe
 from s10.runs import Run, check_writable, commit, summarise, versions, write_atomically
 from s10.schedules import one_cycle, trace
 from s10.session import MINUTES
+from s10.stopwatch import Stopwatch
 from s10.team import Team
 from s10.training import Fit, fit, make_optimizer, seed_everything
 
@@ -48,19 +48,21 @@ def train_run(
     resume: bool = False,
     minutes: float = MINUTES,
     team: Team | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> tuple[Run, Fit]:
     """Train the recipe's network and write everything about it to the folder `out`.
 
     Gives back the run and the fit. When the user interrupts it, what there is
     by then is written; with `resume` the run in `out` then goes on from there.
-    Of a `team` each process calls this, and its leader prints and writes.
+    Of a `team` each process calls this, and its leader prints and writes. A
+    `stopwatch` that was started before is told how long each part takes.
 
     Raises:
         InputError: bad input; then nothing was changed.
         TrainingDiverged: the loss is not finite; recipe.json and the epochs so
             far in metrics.csv are kept.
     """
-    start = time.perf_counter()
+    stopwatch = stopwatch or Stopwatch()
     code = commit()  # Now: while a long run goes on, the checkout may change.
     torch_device = pick_device(device)
     precision = pick_precision(recipe.precision, torch_device)
@@ -81,8 +83,9 @@ def train_run(
         team.wait()
     _check_images(images, team)
     seed_everything(recipe.seed)
-    model = make_network(recipe, len(images.classes)).to(torch_device)
+    model = initial_network(recipe, images, torch_device)
     batches = train_batches(images, recipe, torch_device, workers, team)
+    test = eval_batches(images, torch_device)
     # Before the folder is made: a schedule that cannot be must leave nothing behind.
     rates, momenta = trace(
         lambda optimizer: one_cycle(optimizer, recipe, len(batches)), recipe.epochs * len(batches)
@@ -102,11 +105,12 @@ def train_run(
                 draw_schedule()
     run = run or Run(Path(out).expanduser())
     finished = run.is_finished()
+    stopwatch.lap("data")
 
     result = fit(
         model,
         batches,
-        eval_batches(images, torch_device),
+        test,
         recipe,
         images.classes,
         on_epoch=run.add_epoch,
@@ -115,11 +119,15 @@ def train_run(
         minutes=minutes,
         team=team,
     )
+    stopwatch.lap("training")
+    stopwatch.move(result.evaluation_seconds, "training", "evaluation")
     if team.leads and not finished:
         with _room_in(run.folder):
             if not (run.folder / "schedule.png").exists():  # Killed before it was drawn.
                 draw_schedule()
-            _write_results(run, recipe, images, model, result, subject, torch_device, start, code)
+            _write_results(
+                run, recipe, images, model, result, subject, torch_device, stopwatch, code
+            )
     return run, result
 
 
@@ -145,7 +153,7 @@ def _room_in(folder: Path):
         ) from None
 
 
-def _write_results(run, recipe, images, model, result, subject, device, start, code) -> None:
+def _write_results(run, recipe, images, model, result, subject, device, stopwatch, code) -> None:
     """History, network, pictures and summary; only the history where somebody said to end."""
     run.save_history(result.history.to_dict("records"))
     if result.told_to_end or result.predictions is None:
@@ -153,6 +161,7 @@ def _write_results(run, recipe, images, model, result, subject, device, start, c
     run.save_model(model, images)
     save_picture(sign(plot_curves(result.history), subject), run.folder / "curves.png")
     save_pictures(run.folder, images, result.predictions, subject)
+    stopwatch.lap("pictures")
     summary = summarise(
         recipe,
         images,
@@ -160,7 +169,7 @@ def _write_results(run, recipe, images, model, result, subject, device, start, c
         result,
         device=describe(device),
         precision=pick_precision(recipe.precision, device).name,
-        seconds=time.perf_counter() - start,
+        stopwatch=stopwatch,
         code=code,
     )
     run.save_summary(summary)
@@ -208,7 +217,7 @@ def lr_range_run(
     images = images.subset(train_images)
 
     def make_model() -> nn.Module:
-        return make_network(recipe, len(images.classes)).to(torch_device)
+        return initial_network(recipe, images, torch_device)
 
     def make_batches(seeded: Recipe):
         return train_batches(images, seeded, torch_device, workers)

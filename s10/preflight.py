@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from s10.augment import SIZE
 from s10.batches import train_batches
 from s10.device import pick_precision
 from s10.images.cifar10 import CIFAR10_MEAN, CIFAR10_STD
@@ -34,13 +35,22 @@ def predicted_minutes(
     is counted in, loading the data and drawing the pictures are not.
     """
     step = seconds_per_step(recipe, device, steps)
-    per_epoch = -(-train_images // recipe.batch_size)
+    per_epoch = -(-train_images // recipe.batch_size) * training_share(recipe)
     evaluation = FORWARD_SHARE * test_images / recipe.batch_size
     return recipe.epochs * (per_epoch + evaluation) * step / 60
 
 
+def training_share(recipe: Recipe) -> float:
+    """The work of all steps, as a part of what it would be with pictures of full size."""
+    return 1 - recipe.small_until * (1 - (recipe.small_size / SIZE) ** 2)
+
+
 def seconds_per_step(recipe: Recipe, device: torch.device, steps: int = 20) -> float:
-    """Seconds of one training step, mean over `steps` after two that warm up."""
+    """Seconds of one training step with pictures of full size, mean over `steps`.
+
+    Two steps before them warm up.
+    """
+    recipe = replace(recipe, small_until=0.0)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), no_bars():
         model = make_network(recipe).to(device, memory_format=torch.channels_last)
         # Different pictures in each step, but no more of them than needed.

@@ -10,7 +10,8 @@ from pathlib import Path
 from s10.errors import InputError, positive_float, positive_int
 
 CHOICES = {
-    # The assignment's network, those of `s10.submissions`, and single changes to the former.
+    # The assignment's network, those of `s10.submissions`, single changes to the former; that
+    # of the laptop's recipe, and single changes to it.
     "network": (
         "custom_resnet",
         "era1-s10-strided",
@@ -18,8 +19,11 @@ CHOICES = {
         "softmax",
         "relu_before_bn",
         "two_branches",
+        "whitened_net",
+        "trained_first_layer",
+        "random_filters",
     ),
-    "optimizer": ("adam", "sgd"),
+    "optimizer": ("adam", "sgd", "muon"),
     "schedule": ("one_cycle", "one_cycle_per_epoch", "one_cycle_stepped_once_an_epoch"),
     "anneal": ("linear", "cos"),
     "augment": ("batched", "albumentations"),
@@ -30,6 +34,10 @@ CHOICES = {
 }
 # Larger ones are slips of the finger, and would fill the memory before they fail.
 MOST = {"width": 1024, "epochs": 10_000, "batch_size": 1_000_000}
+# The least and the most of each.
+WHOLE_NUMBERS = (
+    ("seed", 0, 2**32 - 1), ("pad", 0, 16), ("cutout", 0, 32), ("small_size", 16, 32),
+)  # fmt: skip
 MAX_BYTES = 1 << 20  # of a recipe's file
 
 
@@ -64,12 +72,17 @@ class Recipe:
     pad: int = 4  # pixels on each side before the crop
     pad_mode: str = "reflect"  # mirror the border, or "constant": the mean colour
     flip: bool = True
+    # Each image is mirrored in every second epoch, in place of by chance; see `s10.augment`.
+    flip_alternately: bool = False
     cutout: int = 8  # side of the square, in pixels; 0 for none
     cutout_probability: float = 1.0  # of each image
     cutout_fill: str = "mean"  # the square's colour
     # What the images are divided by: the deviation of all pixels, or, as many published
     # solutions do by mistake, the mean of the deviations of single images.
     std_of: str = "pixels"
+    # The first part of the run on shrunk pictures, from 0 (none of it) to 1 (all of it).
+    small_until: float = 0.0
+    small_size: int = 24  # their side, in pixels
 
     # One-cycle: lr_min → lr_max at the end of peak_epoch → lr_min at the end.
     schedule: str = "one_cycle"  # or another of `s10.schedules`, as published
@@ -106,7 +119,7 @@ class Recipe:
                 raise InputError(
                     f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}"
                 )
-        for name, low, high in (("seed", 0, 2**32 - 1), ("pad", 0, 16), ("cutout", 0, 32)):
+        for name, low, high in WHOLE_NUMBERS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise InputError(
@@ -115,10 +128,13 @@ class Recipe:
         fractions = ("momentum_max", "momentum_min", "beta2", "label_smoothing")
         for name in fractions:
             _at_least_zero(name, getattr(self, name), below=1)
-        _at_least_zero("cutout_probability", self.cutout_probability, below=math.inf)
-        if self.cutout_probability > 1:
+        for name in ("cutout_probability", "small_until"):
+            _at_least_zero(name, getattr(self, name), below=math.inf)
+            if getattr(self, name) > 1:
+                raise InputError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.augment == "albumentations" and (self.flip_alternately or self.small_until):
             raise InputError(
-                f"cutout_probability must be from 0 to 1, not {self.cutout_probability}"
+                "alternating flips and shrunk pictures need augment batched, not albumentations"
             )
         _at_least_zero("weight_decay", self.weight_decay, below=math.inf)
         if self.lr_min > self.lr_max:

@@ -22,6 +22,7 @@ from s10.checkpoints import CheckpointFolder
 from s10.errors import InputError
 from s10.networks import make_network
 from s10.recipe import Recipe
+from s10.stopwatch import Stopwatch
 
 COLUMNS = (
     "epoch",
@@ -258,11 +259,19 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def summarise(
-    recipe: Recipe, images, model, fit, *, device: str, precision: str, seconds: float, code: str
+    recipe: Recipe,
+    images,
+    model,
+    fit,
+    *,
+    device: str,
+    precision: str,
+    stopwatch: Stopwatch,
+    code: str,
 ) -> dict:
     """What summary.json holds; accuracies are fractions, those of the last epoch.
 
-    `seconds` is the time of everything, `code` the commit that was running.
+    `stopwatch` has the time of everything, `code` is the commit that was running.
     """
     last = fit.history.iloc[-1]
     classes = fit.predictions.class_accuracy()
@@ -283,7 +292,9 @@ def summarise(
         "lr_min": recipe.lr_min,
         # Of all epochs, also of those before an interruption.
         "train_seconds": round(float(fit.history["seconds"].sum()), 2),
-        "total_seconds": round(seconds, 2),
+        "total_seconds": round(stopwatch.total, 2),
+        # Where they went; since the last interruption, if there was one.
+        "seconds": {part: round(seconds, 2) for part, seconds in stopwatch.parts.items()},
         "dataset": images.describe(),
         "device": device,
         "precision": precision,

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from s10.device import Precision, pick_precision
 from s10.errors import S10Error
 from s10.meter import EpochResult, Meter
+from s10.muon import Muon
 from s10.predictions import Predictions
 from s10.progress import BatchBar, time_left
 from s10.recipe import Recipe
@@ -27,6 +28,7 @@ from s10.session import MINUTES, Session
 from s10.stopping import StopSignals
 from s10.team import Team
 from s10.training_state import TrainingState
+from s10.views import logits_of_views
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Fit:
     `history` has a row for each finished epoch: epoch, lr (of its last step),
     momentum, train_loss, train_accuracy, test_loss, test_accuracy (fractions),
     seconds. `predictions` are those of the last one on the test images;
-    `seconds` is the time since `fit` was called. `interrupted` is true when the
+    `seconds` is the time since `fit` was called, `evaluation_seconds` the part
+    of it that the test images took. `interrupted` is true when the
     user stopped it, and then `predictions` may be None; `signal` is the number
     of the signal that did, if it was one.
     """
@@ -46,6 +49,7 @@ class Fit:
     seconds: float
     interrupted: bool = False
     signal: int | None = None
+    evaluation_seconds: float = 0.0
 
     @property
     def told_to_end(self) -> bool:
@@ -83,7 +87,7 @@ def seed_everything(seed: int) -> None:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = None) -> Optimizer:
-    """Adam (Kingma & Ba 2014) or SGD, plain or with Nesterov's momentum, as the recipe says.
+    """Adam (Kingma & Ba 2014), SGD, plain or with Nesterov's momentum, or Muon, as the recipe says.
 
     Args:
         momentum: Adam's β1 or SGD's momentum, 0 ≤ momentum < 1. Default: the
@@ -98,6 +102,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = No
             momentum=momentum,
             weight_decay=recipe.weight_decay,
             nesterov=recipe.nesterov and recipe.momentum_min > 0,
+        )
+    if recipe.optimizer == "muon":
+        return Muon(
+            model.parameters(),
+            lr=recipe.lr_min,
+            momentum=momentum,
+            beta2=recipe.beta2,
+            weight_decay=recipe.weight_decay,
         )
     return torch.optim.Adam(
         model.parameters(),
@@ -158,8 +170,12 @@ def evaluate(
     classes: tuple[str, ...],
     *,
     precision: Precision | None = None,
+    views: int = 1,
 ) -> Predictions:
-    """The model's predictions in evaluation mode, for batches as in `train_epoch`."""
+    """The model's predictions in evaluation mode, for batches as in `train_epoch`.
+
+    With more than one of them, averaged over the `views` of each image (`s10.views`).
+    """
     device = next(model.parameters()).device
     precision = precision or Precision("fp32", device.type)
     was_training = model.training
@@ -167,7 +183,7 @@ def evaluate(
     all_logits, all_labels = [], []
     for images, labels in batches:
         with precision.autocast():
-            all_logits.append(model(images).float())
+            all_logits.append(logits_of_views(model, images, views).float())
         all_labels.append(labels)
     model.train(was_training)
     return Predictions(
@@ -222,7 +238,7 @@ def fit(
     state = TrainingState(model, optimizer, scheduler, scaler)
     team = team or Team()
     trained = team.wrap(model, train_batches)
-    predictions, interrupted, start = None, False, time.perf_counter()
+    predictions, interrupted, start, testing = None, False, time.perf_counter(), 0.0
     with StopSignals() as stop, enough_memory(recipe):
         session = Session(state, recipe, classes, train_batches, checkpoints, minutes, stop, team)
         session.resume() if resume else session.begin()
@@ -234,7 +250,9 @@ def fit(
                     meter=session.meter,
                     title=f"epoch {epoch}/{recipe.epochs}{time_left(session.rows, recipe.epochs)}",
                 )  # fmt: skip
+                trained_at = time.perf_counter()
                 predictions = _evaluate_together(team, model, test_batches, classes, precision)
+                testing += time.perf_counter() - trained_at
                 row = _row(epoch, train, predictions, session.seconds())
                 session.finish_epoch(row, on_epoch)
         except KeyboardInterrupt:
@@ -246,7 +264,7 @@ def fit(
         predictions = _evaluate_together(team, model, test_batches, classes, precision)
     return Fit(
         pd.DataFrame(session.rows), predictions, time.perf_counter() - start, interrupted,
-        stop.received,
+        stop.received, testing,
     )  # fmt: skip
 
 

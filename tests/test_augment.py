@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from s10 import Recipe, train_batches
-from s10.augment import BatchAugment, draw, normalise, pad
+from s10.augment import BatchAugment, draw, normalise, pad, shrink
 from s10.augment_albumentations import reseed, train_pipeline
 from s10.images import Images
 from s10.images.cifar10 import CIFAR10_MEAN, CIFAR10_STD
@@ -220,3 +220,71 @@ def test_a_square_for_all_draws_as_before():
     assert first.cut.all()
     assert 10 < second.cut.sum() < 50
     assert torch.equal(first.cut_left, second.cut_left)
+
+
+def test_alternating_flips_take_turns_and_begin_by_chance():
+    recipe = replace(Recipe(), flip_alternately=True, pad=0, cutout=0, batch_size=100)
+    batches = train_batches(numbered_images(1000), recipe)
+    flipped = []
+    for epoch in (1, 2, 3):
+        batches.set_epoch(epoch)
+        flipped.append(flips_by_image(batches))
+    assert stats.binomtest(int(flipped[0].sum()), 1000, 0.5).pvalue > ALPHA
+    assert (flipped[1] != flipped[0]).all()
+    assert (flipped[2] == flipped[0]).all()
+    other = train_batches(numbered_images(1000), replace(recipe, seed=1))
+    assert stats.binomtest(int((flips_by_image(other) != flipped[0]).sum()), 1000).pvalue > ALPHA
+
+
+def test_without_them_half_of_the_images_are_as_in_the_epoch_before():
+    batches = train_batches(numbered_images(1000), replace(Recipe(), pad=0, cutout=0))
+    first = flips_by_image(batches)
+    batches.set_epoch(2)
+    assert stats.binomtest(int((flips_by_image(batches) != first).sum()), 1000).pvalue > ALPHA
+
+
+def numbered_images(count):
+    """`map_image`s with their number in blue: its tens and hundreds above, its ones below."""
+    images = map_images(count)
+    pixels = images.train_images.copy()
+    pixels[:, :16, :, 2] = np.arange(count)[:, None, None] // 10
+    pixels[:, 16:, :, 2] = np.arange(count)[:, None, None] % 10
+    return replace(images, train_images=pixels)
+
+
+def flips_by_image(batches):
+    """Whether each image is mirrored in this epoch: bool (N,)."""
+    pixels = np.concatenate([back_to_pixels(images) for images, _ in batches])
+    number = 10 * pixels[:, 0, 0, 2].astype(int) + pixels[:, 31, 0, 2]
+    assert sorted(number) == list(range(len(pixels)))
+    flipped = np.zeros(len(pixels), bool)
+    flipped[number] = pixels[:, 0, 0, 1] > pixels[:, 0, 31, 1]
+    return flipped
+
+
+def test_pictures_are_small_for_the_first_part_of_the_run_and_else_the_same():
+    recipe = replace(Recipe(), epochs=4, peak_epoch=1, batch_size=100, small_until=0.4)
+    small, large = (
+        train_batches(map_images(300), replace(recipe, small_until=until)) for until in (0.4, 0)
+    )
+    sides = []
+    for epoch in range(1, 5):
+        small.set_epoch(epoch)
+        large.set_epoch(epoch)
+        for (one, labels), (other, same) in zip(small, large, strict=True):
+            sides.append(one.shape[-1])
+            assert torch.equal(labels, same)
+            # An average over the pixels, so the mean colour stays.
+            assert (one.mean((2, 3)) - other.mean((2, 3))).abs().max() < 0.06
+    # 12 steps; those that begin before 40 % of the run: 0 to 4.
+    assert sides == [24] * 5 + [32] * 7
+
+
+def test_shrinking_to_the_half_takes_a_weighted_mean_of_each_square():
+    """Bilinear with antialiasing: a triangle over 2 × 2 and half of the pixels around them."""
+    images = torch.rand(2, 3, 32, 32)
+    weights = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    kernel = (weights[:, None] * weights)[None, None].expand(3, 1, 4, 4)
+    # From the second square on, so that each has pixels on all sides.
+    inner = torch.nn.functional.conv2d(images[:, :, 1:-1, 1:-1], kernel, stride=2, groups=3)
+    torch.testing.assert_close(shrink(images, 16)[:, :, 1:-1, 1:-1], inner)

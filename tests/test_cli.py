@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s10.cli import _how_to_go_on, _parser, main
+from s10.arguments import make_parser
+from s10.cli import _how_to_go_on, main
 from s10.runs import PICTURES
 
 QUICK = ["--width", "4", "--epochs", "2", "--precision", "fp32"]
@@ -306,14 +307,14 @@ def test_damaged_cifar10_is_explained(tmp_path, capsys):
 
 def test_the_command_to_go_on_has_what_the_recipe_does_not_hold():
     def command(*words):
-        return _how_to_go_on(Path("my runs/1"), _parser().parse_args(["train", *words]))
+        return _how_to_go_on(Path("my runs/1"), make_parser().parse_args(["train", *words]))
 
     assert command("--width", "16") == "s10 train --resume 'my runs/1'"
     words = command("--data-dir", "/tmp/my data", "--workers", "2", "--deterministic")
     assert words == (
         "s10 train --resume 'my runs/1' --data-dir '/tmp/my data' --workers 2 --deterministic"
     )
-    again = _parser().parse_args(shlex.split(words)[1:])
+    again = make_parser().parse_args(shlex.split(words)[1:])
     assert (again.resume, again.data_dir, again.workers) == ("my runs/1", "/tmp/my data", 2)
 
 

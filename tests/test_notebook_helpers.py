@@ -19,6 +19,7 @@ from s10 import (
     explorer,
     notebook,
     plot_images,
+    plot_schedule,
     plot_schedules,
 )
 from s10.experiments import (
@@ -47,6 +48,20 @@ def test_smoke_mode_is_small(smoke, capsys):
     output = capsys.readouterr().out
     for word in ("device", "precision", "data", "width 4", "second"):
         assert word in output
+
+
+def test_a_bench_with_another_recipe_is_as_small_and_says_which_network(smoke):
+    lab = notebook.start()
+    fast = lab.with_recipe("laptop")
+    assert fast.images is lab.images
+    assert (fast.recipe.data, fast.recipe.width, fast.recipe.optimizer) == ("shapes", 4, "muon")
+    assert fast.seconds_per_step > 0
+    assert fast.minutes(2) < 10 * lab.minutes(2)
+    rates = np.linspace(0.1, 1, 20)
+    figure = fast.sign(plot_schedule(rates, rates, 10))
+    assert "WhitenedNet of width 4 on shapes" in figure.get_supxlabel()
+    with pytest.raises(InputError, match="did you mean laptop"):
+        lab.with_recipe("labtop")
 
 
 def test_checkpoints_may_be_kept_in_a_folder_or_on_the_drive(smoke, tmp_path, monkeypatch, capsys):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s10 import predicted_minutes
-from s10.preflight import seconds_per_step
+from s10 import Recipe, predicted_minutes
+from s10.preflight import seconds_per_step, training_share
 
 
 def test_the_minutes_follow_from_the_steps(tiny, monkeypatch):
@@ -23,3 +23,9 @@ def test_steps_are_really_timed_and_leave_the_random_state(tiny):
     large = seconds_per_step(replace(tiny, width=32, batch_size=256), torch.device("cpu"), 5)
     assert 0 < small < large
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_shrunk_pictures_take_less_work():
+    recipe = replace(Recipe(), small_until=0.5, small_size=16)
+    assert training_share(recipe) == 0.5 + 0.5 / 4
+    assert training_share(Recipe()) == 1

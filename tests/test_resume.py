@@ -127,6 +127,8 @@ def test_with_albumentations_and_its_workers(few, tiny, tmp_path, workers, dies_
         {"schedule": "one_cycle_per_epoch", "epochs": 4, "peak_epoch": 2},
         {"schedule": "one_cycle_stepped_once_an_epoch"},
         {"anneal": "cos", "final_lr": 1e-7, "peak_epoch": 1.5},
+        {"optimizer": "muon", "lr_max": 0.1},
+        {"network": "whitened_net", "flip_alternately": True, "small_until": 0.5},
     ],
 )
 @pytest.mark.parametrize("dies_before", [5, 7])

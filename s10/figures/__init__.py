@@ -8,6 +8,7 @@ from s10.figures.schedules import (
     one_cycle_arithmetic,
     triangular_and_annihilation,
 )
+from s10.figures.speed import newton_schulz, patch_correlation
 from s10.figures.submissions import five_networks
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "five_networks",
     "lr_range_anatomy",
     "network",
+    "newton_schulz",
     "one_by_one",
     "one_cycle_arithmetic",
+    "patch_correlation",
     "receptive_fields",
     "shortcuts",
     "triangular_and_annihilation",

@@ -19,6 +19,7 @@ DRAWN = (
     "one_cycle_arithmetic",
     "triangular_and_annihilation",
     "five_networks",
+    "newton_schulz",
 )
 # A measurement, so it is drawn only where it was made.
 DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")

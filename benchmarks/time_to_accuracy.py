@@ -1,0 +1,206 @@
+"""Seconds until a trained network, from the start of the process to its last line.
+
+    python benchmarks/time_to_accuracy.py --target 0.9 \\
+        --recipe "laptop" --recipe "assignment --width 16" \\
+        --peer "airbench94=python airbench94.py" --rounds 3 --json FILE
+
+Each contender is a whole process: a recipe is `s10 train --recipe …` with the
+options that follow its name, a peer is any command that prints its accuracy as
+the last number of its last line (94.2 % or 0.942). They take turns, round after
+round (seed 0, 1, … for the recipes), so that a machine that slows down slows
+all of them. Nothing is left out: imports, reading the images and drawing the
+pictures count, and are shown apart. A run reaches the target if the test
+accuracy of its last epoch does; a better epoch before the last does not count.
+
+With --json the runs are kept in FILE as they are made, and a second start goes
+on with those that are missing.
+"""
+
+import argparse
+import csv
+import json
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from s10.device import describe, pick_device
+from s10.runs import commit, versions, write_atomically
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A name for the table, and the words of a recipe or of a command."""
+
+    name: str
+    words: tuple[str, ...]
+    is_peer: bool = False
+
+    def run(self, seed: int, data_dir: str | None) -> dict:
+        """One run as a row: seconds, accuracy (0–1), and of a recipe parts, curve and recipe.
+
+        Raises:
+            SystemExit: the process failed, or says no accuracy.
+        """
+        if self.is_peer:
+            seconds, last = timed(self.words)
+            return {"seconds": seconds, "accuracy": accuracy_in(last, self.name)}
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["-m", "s10", "train", "--recipe", *self.words, "--seed", str(seed)]
+            words += ["--out", f"{folder}/run"] + (["--data-dir", data_dir] if data_dir else [])
+            seconds, _ = timed([sys.executable, *words])
+            return {"seconds": seconds, **result_of(Path(folder) / "run", seconds)}
+
+
+def timed(words) -> tuple[float, str]:
+    """Seconds from the start of the process to its last line, and that line.
+
+    Raises:
+        SystemExit: the process failed, or cannot be started.
+    """
+    last, seconds, start = "", 0.0, time.perf_counter()
+    with tempfile.TemporaryFile("w+") as trouble:
+        try:
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=trouble, text=True)
+        except OSError as error:
+            raise SystemExit(f"cannot start {words[0]}: {error.strerror}") from None
+        with process:
+            for line in process.stdout:
+                seconds = time.perf_counter() - start
+                if line.strip():
+                    last = line.strip()
+                    print(f"    {last}", flush=True)
+        if process.returncode:
+            trouble.seek(0)
+            reason = (trouble.read().strip().splitlines() or ["it says nothing"])[-1]
+            raise SystemExit(f"{shlex.join(words)} ended with {process.returncode}: {reason}")
+    return round(seconds, 2), last
+
+
+def accuracy_in(line: str, name: str) -> float:
+    """The last number of a line as a fraction: 0.942 of "94.2 %" and of "0.942"."""
+    numbers = NUMBER.findall(line)
+    value = float(numbers[-1]) if numbers else -1.0
+    value = value / 100 if value > 1 else value
+    if not 0 <= value <= 1:
+        raise SystemExit(f"the last line of {name} has no accuracy: {line!r}")
+    return round(value, 6)
+
+
+def result_of(folder: Path, seconds: float) -> dict:
+    """What the folder of a run says about it."""
+    summary = json.loads((folder / "summary.json").read_text())
+    parts = summary["seconds"]
+    before = parts["imports"] + parts["data"]
+    curve = []
+    with open(folder / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            before += float(row["seconds"])
+            curve.append([round(before, 2), float(row["test_accuracy"])])
+    return {
+        "accuracy": summary["test_accuracy"],
+        # The start of Python, and the end: what no part of the run has seen.
+        "parts": {**parts, "Python": round(seconds - sum(parts.values()), 2)},
+        "curve": curve,
+        "recipe": summary["recipe"],
+        "parameters": summary["parameters"],
+        "precision": summary["precision"],
+        "fingerprint": summary["dataset"]["fingerprint"],
+    }
+
+
+def summary_of(runs: list[dict], target: float) -> list[dict]:
+    """A row for each contender: medians over its runs, and how often it reached the target.
+
+    `ratio` is its seconds by those of the first contender.
+    """
+    rows = []
+    for name in dict.fromkeys(run["name"] for run in runs):
+        mine = [run for run in runs if run["name"] == name]
+        accuracies = [run["accuracy"] for run in mine]
+        row = {
+            "name": name,
+            "seconds": statistics.median(run["seconds"] for run in mine),
+            "accuracy": round(statistics.mean(accuracies), 5),
+            "deviation": round(statistics.stdev(accuracies), 5) if len(mine) > 1 else None,
+            "reached": sum(accuracy >= target for accuracy in accuracies),
+            "runs": len(mine),
+        }
+        if "parts" in mine[0]:
+            row["parts"] = {
+                part: round(statistics.median(run["parts"].get(part, 0.0) for run in mine), 2)
+                for part in mine[0]["parts"]
+            }
+        row["ratio"] = round(row["seconds"] / rows[0]["seconds"], 2) if rows else 1.0
+        rows.append(row)
+    return rows
+
+
+def in_words(row: dict, target: float) -> str:
+    """One line of the table on the screen."""
+    spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
+    parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in row.get("parts", {}).items())
+    return (
+        f"{row['name']}: {row['seconds']:.1f} s ({row['ratio']:.2f} times the first), "
+        f"{100 * row['accuracy']:.2f}{spread} %, {row['reached']} of {row['runs']} reached "
+        f"{100 * target:g} %" + (f"; {parts}" if parts else "")
+    )
+
+
+def contenders(options, parser) -> list[Contender]:
+    found = [Contender(text, tuple(shlex.split(text))) for text in options.recipe]
+    for text in options.peer:
+        name, sign, command = text.partition("=")
+        if not (sign and name.strip() and command.strip()):
+            parser.error(f"a peer is NAME=COMMAND, not {text!r}")
+        found.append(Contender(name.strip(), tuple(shlex.split(command)), is_peer=True))
+    if not found:
+        parser.error("name at least one --recipe or --peer")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", type=float, required=True, help="test accuracy, such as 0.9")
+    parser.add_argument("--recipe", action="append", default=[], metavar="'NAME OPTIONS'")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(3)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where CIFAR-10 lies, for the recipes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the runs here")
+    options = parser.parse_args(arguments)
+    if not 0 < options.target <= 1:
+        parser.error(f"--target is a fraction, such as 0.9, not {options.target:g}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, not {options.rounds}")
+    runners = contenders(options, parser)
+    found = {"target": options.target, "runs": []}
+    if options.json and options.json.exists():
+        found = json.loads(options.json.read_text())
+        if found["target"] != options.target:
+            parser.error(f"{options.json} is for a target of {found['target']:g}")
+    for number in range(options.rounds):
+        for runner in runners:
+            if any((run["name"], run["round"]) == (runner.name, number) for run in found["runs"]):
+                continue
+            print(f"round {number + 1} of {options.rounds}: {runner.name}", flush=True)
+            code = commit()
+            row = {"name": runner.name, "command": shlex.join(runner.words), "round": number}
+            row |= runner.run(number, options.data_dir)
+            row |= {"device": describe(pick_device()), "versions": versions(), "commit": code}
+            found["runs"].append(row)
+            if options.json:
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(options.json, json.dumps(found, indent=1) + "\n")
+    for row in summary_of(found["runs"], options.target):
+        print(in_words(row, options.target))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The benchmark of whole processes: right clock, right turns, nothing lost."""
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location(
+    "time_to_accuracy", ROOT / "benchmarks" / "time_to_accuracy.py"
+)
+bench = importlib.util.module_from_spec(spec)
+sys.modules["time_to_accuracy"] = bench  # Dataclasses look their module up there.
+spec.loader.exec_module(bench)
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def peer(name, line):
+    return f"{name}={sys.executable} -c 'print(\"{line}\")'"
+
+
+@pytest.mark.parametrize(
+    ("line", "accuracy"),
+    [("test accuracy 94.2 %", 0.942), ("tta 0.9383 acc: 0.9421", 0.9421), ("100", 1.0), ("1", 1.0)],
+)
+def test_a_peers_accuracy_is_the_last_number_of_its_last_line(line, accuracy):
+    assert bench.accuracy_in(line, "it") == accuracy
+
+
+@pytest.mark.parametrize("line", ["done", "", "12,345 images: 12345"])
+def test_a_last_line_without_an_accuracy_is_named(line):
+    with pytest.raises(SystemExit, match="the last line of it has no accuracy"):
+        bench.accuracy_in(line, "it")
+
+
+def test_the_clock_runs_from_the_start_of_the_process_to_its_last_line():
+    code = "import time; time.sleep(0.5); print('0.5', flush=True); time.sleep(1)"
+    start = time.perf_counter()
+    seconds, last = bench.timed(python(code))
+    assert 0.5 <= seconds < time.perf_counter() - start - 0.9
+    assert last == "0.5"
+
+
+def test_much_talk_on_stderr_does_not_stop_it():
+    code = "import sys; sys.stderr.write('x' * 1_000_000); print('0.5')"
+    assert bench.timed(python(code))[1] == "0.5"
+
+
+def test_what_fails_is_named_with_its_last_words():
+    with pytest.raises(SystemExit, match="ended with 3: at last"):
+        bench.timed(python("import sys; print('at first', file=sys.stderr); sys.stderr.write("
+                           "'at last'); sys.exit(3)"))  # fmt: skip
+    with pytest.raises(SystemExit, match="cannot start /no/such: No such file"):
+        bench.timed(["/no/such"])
+
+
+def test_medians_ratios_and_how_often_the_target_was_reached():
+    parts = [{"training": 8.0, "Python": 1.0}, {"training": 2.0, "Python": 3.0}]
+    runs = [
+        {"name": "a", "seconds": 10.0, "accuracy": 0.89, "parts": parts[0]},
+        {"name": "b", "seconds": 30.0, "accuracy": 0.95},
+        {"name": "a", "seconds": 20.0, "accuracy": 0.91, "parts": parts[1]},
+    ]
+    first, second = bench.summary_of(runs, 0.9)
+    assert (first["seconds"], first["accuracy"], first["reached"], first["runs"]) == (15, 0.9, 1, 2)
+    assert first["deviation"] == pytest.approx(0.01414, abs=1e-5)
+    assert first["parts"] == {"training": 5.0, "Python": 2.0}
+    assert (first["ratio"], second["ratio"], second["deviation"]) == (1.0, 2.0, None)
+    assert "90.00 ± 1.41 %, 1 of 2 reached 90 %" in bench.in_words(first, 0.9)
+
+
+def test_they_take_turns_and_a_second_start_goes_on(tmp_path, capsys):
+    file = tmp_path / "new" / "runs.json"
+    arguments = ["--target", "0.9", "--json", str(file)]
+    arguments += ["--peer", peer("good", "0.95"), "--peer", peer("bad", "80 %")]
+    bench.main([*arguments, "--rounds", "1"])
+    capsys.readouterr()
+    bench.main([*arguments, "--rounds", "2"])
+    out = capsys.readouterr().out
+    assert "round 1" not in out
+    runs = json.loads(file.read_text())["runs"]
+    assert [(run["name"], run["round"]) for run in runs] == [
+        ("good", 0), ("bad", 0), ("good", 1), ("bad", 1),
+    ]  # fmt: skip
+    assert all({"device", "versions", "commit", "command"} <= set(run) for run in runs)
+    assert "good: " in out
+    assert "2 of 2 reached 90 %" in out
+    assert "0 of 2 reached 90 %" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "90", "--recipe", "a"], "a fraction"),
+        (["--target", "0.9"], "at least one"),
+        (["--target", "0.9", "--peer", "python it.py"], "NAME=COMMAND"),
+        (["--target", "0.9", "--recipe", "a", "--rounds", "0"], "at least 1"),
+    ],
+)
+def test_bad_input(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        bench.main(arguments)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_another_target_does_not_mix_with_the_runs_that_are_there(tmp_path, capsys):
+    file = tmp_path / "runs.json"
+    bench.main(["--target", "0.9", "--json", str(file), "--rounds", "1", "--peer", peer("a", "1")])
+    with pytest.raises(SystemExit):
+        bench.main(["--target", "0.8", "--json", str(file), "--peer", peer("a", "1")])
+    assert "for a target of 0.9" in capsys.readouterr().err
+
+
+def test_a_recipe_is_a_whole_run_and_its_parts_add_up(tmp_path):
+    file = tmp_path / "runs.json"
+    recipe = "assignment --data shapes --width 4 --epochs 2"
+    bench.main(["--target", "0.3", "--recipe", recipe, "--rounds", "1", "--json", str(file)])
+    (run,) = json.loads(file.read_text())["runs"]
+    assert list(run["parts"]) == ["imports", "data", "training", "evaluation", "pictures", "Python"]
+    assert all(seconds > 0 for seconds in run["parts"].values())
+    assert sum(run["parts"].values()) == pytest.approx(run["seconds"], abs=0.05)
+    seconds, accuracies = zip(*run["curve"], strict=True)
+    assert len(seconds) == 2
+    assert seconds[0] < seconds[1] < run["seconds"]
+    assert accuracies[-1] == pytest.approx(run["accuracy"])
+    assert run["recipe"]["width"] == 4
+    assert run["recipe"]["seed"] == 0
+
+
+def test_a_recipe_that_does_not_exist_is_named():
+    with pytest.raises(SystemExit, match="there is no recipe 'labtop'"):
+        bench.main(["--target", "0.3", "--recipe", "labtop", "--rounds", "1"])
