@@ -41,9 +41,10 @@ readme: $(READY)
 	$(BIN)/python results/update_readme.py
 	$(BIN)/python results/update_reference.py
 
-## the drawn explanations of the notebooks, into images/
+## the drawn explanations of the notebooks, and accuracy against seconds, into images/
 figures: $(READY)
 	$(BIN)/python -m s10.figures images
+	$(BIN)/python benchmarks/draw_time_to_accuracy.py images/accuracy_against_seconds.png
 
 ## JupyterLab with the notebooks
 lab: $(READY)

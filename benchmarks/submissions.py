@@ -26,7 +26,7 @@ from s10 import (
     train_batches,
 )
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
-from s10.networks import make_network
+from s10.networks import initial_network
 from s10.runs import COLUMNS as CURVE_COLUMNS
 from s10.runs import commit, versions
 from s10.submissions import SUBMISSIONS
@@ -86,7 +86,7 @@ def measure(kind: str, name: str, recipe: Recipe, images, device: torch.device, 
     code = commit()
     images = images.normalised_by(recipe.std_of)
     seed_everything(recipe.seed)
-    model = make_network(recipe, len(images.classes)).to(device)
+    model = initial_network(recipe, images, device)
     rows, diverged, seconds = [], False, 0.0
     try:
         result = fit(

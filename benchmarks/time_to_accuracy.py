@@ -13,7 +13,8 @@ pictures count, and are shown apart. A run reaches the target if the test
 accuracy of its last epoch does; a better epoch before the last does not count.
 
 With --json the runs are kept in FILE as they are made, and a second start goes
-on with those that are missing.
+on with those that are missing. With --keep DIR the recipe, metrics and summary
+of each run of a recipe without further options go to DIR/NAME-DATA/seedN.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from pathlib import Path
 from s10.device import describe, pick_device
 from s10.runs import commit, versions, write_atomically
 
+KEPT = ("recipe.json", "metrics.csv", "summary.json")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -43,7 +46,7 @@ class Contender:
     words: tuple[str, ...]
     is_peer: bool = False
 
-    def run(self, seed: int, data_dir: str | None) -> dict:
+    def run(self, seed: int, data_dir: str | None, keep: Path | None = None) -> dict:
         """One run as a row: seconds, accuracy (0–1), and of a recipe parts, curve and recipe.
 
         Raises:
@@ -56,7 +59,13 @@ class Contender:
             words = ["-m", "s10", "train", "--recipe", *self.words, "--seed", str(seed)]
             words += ["--out", f"{folder}/run"] + (["--data-dir", data_dir] if data_dir else [])
             seconds, _ = timed([sys.executable, *words])
-            return {"seconds": seconds, **result_of(Path(folder) / "run", seconds)}
+            row = {"seconds": seconds, **result_of(Path(folder) / "run", seconds)}
+            if keep and len(self.words) == 1:
+                place = keep / f"{self.name}-{row['recipe']['data']}" / f"seed{seed}"
+                place.mkdir(parents=True, exist_ok=True)
+                for file in KEPT:
+                    shutil.copy(Path(folder) / "run" / file, place)
+            return row
 
 
 def timed(words) -> tuple[float, str]:
@@ -105,7 +114,10 @@ def result_of(folder: Path, seconds: float) -> dict:
             before += float(row["seconds"])
             curve.append([round(before, 2), float(row["test_accuracy"])])
     return {
-        "accuracy": summary["test_accuracy"],
+        # With several views of each image, if the recipe asks for them; then the plain one, too.
+        "accuracy": summary.get("test_accuracy_of_views", summary["test_accuracy"]),
+        "views": summary["recipe"]["test_views"],
+        "plain_accuracy": summary["test_accuracy"],
         # The start of Python, and the end: what no part of the run has seen.
         "parts": {**parts, "Python": round(seconds - sum(parts.values()), 2)},
         "curve": curve,
@@ -132,7 +144,10 @@ def summary_of(runs: list[dict], target: float) -> list[dict]:
             "deviation": round(statistics.stdev(accuracies), 5) if len(mine) > 1 else None,
             "reached": sum(accuracy >= target for accuracy in accuracies),
             "runs": len(mine),
+            "views": mine[0].get("views"),
         }
+        if "plain_accuracy" in mine[0]:
+            row["plain_accuracy"] = round(statistics.mean(r["plain_accuracy"] for r in mine), 5)
         if "parts" in mine[0]:
             row["parts"] = {
                 part: round(statistics.median(run["parts"].get(part, 0.0) for run in mine), 2)
@@ -174,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(3)")
     parser.add_argument("--data-dir", metavar="DIR", help="where CIFAR-10 lies, for the recipes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the runs here")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="and the recipes' runs here")
     options = parser.parse_args(arguments)
     if not 0 < options.target <= 1:
         parser.error(f"--target is a fraction, such as 0.9, not {options.target:g}")
@@ -192,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"round {number + 1} of {options.rounds}: {runner.name}", flush=True)
             code = commit()
             row = {"name": runner.name, "command": shlex.join(runner.words), "round": number}
-            row |= runner.run(number, options.data_dir)
+            row |= runner.run(number, options.data_dir, options.keep)
             row |= {"device": describe(pick_device()), "versions": versions(), "commit": code}
             found["runs"].append(row)
             if options.json:

@@ -14,6 +14,14 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent
+sys.path.insert(0, str(RESULTS.parent / "benchmarks"))
+
+import estimate_gpu  # noqa: E402
+import time_to_accuracy  # noqa: E402
+
+from s10 import Recipe  # noqa: E402
+from s10.recipes import RECIPES  # noqa: E402
+
 README = RESULTS.parent / "README.md"
 
 
@@ -33,8 +41,10 @@ def training() -> str:
         "| data | width | parameters | test accuracy after epoch 24 | seeds | training | on |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in ("cifar10-width16", "shapes-width16"):
+    for name in ("cifar10-width64", "cifar10-width16", "shapes-width16"):
         summaries = runs(name)
+        if not summaries:
+            continue
         first = summaries[0]
         accuracies = [100 * summary["test_accuracy"] for summary in summaries]
         minutes = max(summary["train_seconds"] for summary in summaries) / 60
@@ -86,7 +96,61 @@ def throughput() -> str:
     return "\n".join(rows)
 
 
-BLOCKS = {"training": training, "lr_range": lr_range, "throughput": throughput}
+def speed() -> str:
+    """Seconds to an accuracy on this machine, a table for each target."""
+    rows = []
+    for path in sorted(RESULTS.glob("time-to-accuracy-*.json")):
+        found = load(path)
+        device = found["runs"][0]["device"]
+        rows += [
+            f"| {100 * found['target']:g} % on {device} | seconds, median | test accuracy "
+            "| reached in | of that training |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        summary = time_to_accuracy.summary_of(found["runs"], found["target"])
+        for row in summary:
+            spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
+            times = "" if row is summary[0] else f", {row['ratio']:.1f} times as long"
+            training = f"{row['parts']['training']:.0f} s" if "parts" in row else "not said"
+            plain = ""
+            if (row["views"] or 1) > 1:
+                plain = f" ({100 * row['plain_accuracy']:.2f} % on one view)"
+            rows.append(
+                f"| {called(row['name'])} | **{row['seconds']:.0f} s**{times} "
+                f"| {100 * row['accuracy']:.2f} %{spread}{plain} "
+                f"| {row['reached']} of {row['runs']} runs | {training} |"
+            )
+        rows.append("")
+    return "\n".join(rows).rstrip()
+
+
+def estimate() -> str:
+    """What GPUs that are not at hand would need, as an estimate."""
+    flops, traffic = estimate_gpu.work_of_a_step(64, Recipe().batch_size)
+    steps = Recipe().epochs * estimate_gpu.IMAGES / Recipe().batch_size
+    seconds = {gpu.name: estimate_gpu.seconds(gpu, 64, Recipe()) for gpu in estimate_gpu.GPUS}
+    each = ", ".join(f"{name} {good:.0f} to {bad:.0f} s" for name, (good, bad) in seconds.items())
+    return (
+        f"**Estimated, not measured**: 24 epochs at full width are {flops * steps / 1e15:.1f} "
+        f"PFLOP and {traffic * steps / 1e12:.0f} TB of memory traffic; from the peaks of "
+        "the data sheets and usual shares of them "
+        f"([`estimate_gpu.py`](benchmarks/estimate_gpu.py)): {each}."
+    )
+
+
+def called(name: str) -> str:
+    """A recipe as the command that runs it; a peer by its name."""
+    recipe = name.split()[0] in RECIPES
+    return f"`s10 train --recipe {name}`" if recipe else name
+
+
+BLOCKS = {
+    "training": training,
+    "lr_range": lr_range,
+    "throughput": throughput,
+    "speed": speed,
+    "estimate": estimate,
+}
 
 
 def updated(text: str) -> str:

@@ -146,6 +146,28 @@ def first_epochs() -> list[dict]:
     return list(entries.values())
 
 
+def ablation() -> list[dict]:
+    """One entry for each ingredient of a recipe (None: the whole recipe), one value a seed."""
+    entries = {}
+    for path in sorted(RESULTS.glob("ablation-*/runs.csv")):
+        for row in sorted(rows(path), key=lambda row: int(row["seed"])):
+            entry = entries.setdefault(
+                (path.parent.name, row["name"]),
+                {
+                    "from": f"results/{path.parent.name}",
+                    "recipe": path.parent.name.split("-")[1],
+                    "ingredient": row["name"] if row["kind"] == "without" else None,
+                    "data": row["data"],
+                    **{name: int(row[name]) for name in ("width", "epochs")},
+                    **{name: [] for name in ("seeds", "seconds", "test_accuracy")},
+                },
+            )
+            entry["seeds"].append(int(row["seed"]))
+            entry["seconds"].append(int(row["seconds"]))
+            entry["test_accuracy"].append(float(row["test_accuracy"]))
+    return list(entries.values())
+
+
 def main() -> int:
     reference = {
         "training": training(),
@@ -153,6 +175,7 @@ def main() -> int:
         "experiments": experiments(),
         "submissions": submissions(),
         "first_epochs": first_epochs(),
+        "ablation": ablation(),
     }
     text = json.dumps(reference, indent=1) + "\n"
     if "--check" in sys.argv[1:]:

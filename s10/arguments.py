@@ -4,15 +4,14 @@ import argparse
 import math
 
 from s10.errors import InputError
-from s10.recipe import CHOICES
+from s10.recipe import CHOICES, VIEWS
 from s10.recipes import RECIPES
-from s10.views import VIEWS
 
 DESCRIPTION = """\
 Train a small residual network on CIFAR-10 in 24 epochs with the one-cycle policy.
 
   s10 train --data shapes --width 16     a first run that needs no download (about a minute)
-  s10 train --data cifar10 --width 16    real images on a laptop's CPU
+  s10 train --recipe laptop              real images on a laptop's CPU, in minutes
   s10 train --data cifar10               the assignment itself, on a GPU
 """
 
@@ -47,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--peak-epoch", type=int, metavar="N", help="the LR peaks at its end (5)")
     group.add_argument("--lr-max", type=float, metavar="X", help="LR at the peak; LRMIN follows it")
     group.add_argument("--lr-min", type=float, metavar="X", help="LR at the start and at the end")
+    _add_views(command, "test the last network once more, over several versions of each image")
     _add_out(command, "the run")
     command.add_argument(
         "--resume", metavar="RUN", help="go on with an interrupted run, given by its folder"
@@ -86,11 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("run_folder", metavar="RUN", help="the folder of a run")
     _add_data(command)
     command.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
-    command.add_argument(
-        "--views", type=int, choices=VIEWS, default=1,
-        help="average over versions of each image: 2, the mirrored one as well; 6, both from one "
-        "pixel beside, too (1: the image alone)",
-    )  # fmt: skip
+    _add_views(command, "average over several versions of each image")
     command.add_argument("--out", metavar="DIR", help="also draw the pictures, into this folder")
 
     command = commands.add_parser(
@@ -139,6 +135,14 @@ def _add_network(command) -> None:
     group.add_argument(
         "--workers", type=_workers, default=0, metavar="N", help="processes for albumentations (0)"
     )
+
+
+def _add_views(command, what: str) -> None:
+    command.add_argument(
+        "--views", dest="test_views", type=int, choices=VIEWS,
+        help=f"{what}: 2, the mirrored one as well; 6, both from one pixel beside, too (1: the "
+        "image alone)",
+    )  # fmt: skip
 
 
 def _add_out(command, what: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from s10.arguments import make_parser
 from s10.errors import InputError, S10Error
 from s10.recipe import Recipe
-from s10.recipes import find_recipe
+from s10.recipes import RECIPES, find_recipe
 
 EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
@@ -176,9 +176,9 @@ def evaluate(options) -> int:
         eval_batches(images, device),
         images.classes,
         precision=pick_precision(recipe.precision, device),
-        views=options.views,
+        views=options.test_views or 1,
     )
-    views = f", mean over {options.views} views of each" if options.views > 1 else ""
+    views = f", mean over {options.test_views} views of each" if options.test_views else ""
     print(
         f"{images.name}: test accuracy {predictions.accuracy:.2%}, loss {predictions.loss:.4f}, "
         f"{len(predictions.labels):,} images{views}"
@@ -225,9 +225,9 @@ def info(options) -> int:
     found = find_cifar10(data_dir)
     print(f"data       CIFAR-10 {f'in {found}' if found else f'not in {data_dir} yet'}; {SOURCES}")
     print("a run over CIFAR-10 would take, by 20 timed steps")
-    for width in (64, 16):
-        minutes = predicted_minutes(replace(Recipe(), width=width), device)
-        print(f"  assignment, width {width}: {_duration(minutes)}", flush=True)
+    for name, width in (("assignment", 64), ("assignment", 16), ("laptop", 32)):
+        minutes = predicted_minutes(replace(RECIPES[name], width=width), device)
+        print(f"  {name}, width {width}: {_duration(minutes)}", flush=True)
     return 0
 
 
@@ -240,6 +240,7 @@ def _recipe(options, recipe: Recipe | None = None) -> Recipe:
         recipe = recipe.with_lr_max(options.lr_max)
     names = (
         "data", "width", "seed", "augment", "precision", "batch_size", "peak_epoch", "lr_min",
+        "test_views",
     )  # fmt: skip
     given = {name: getattr(options, name, None) for name in names}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})

@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from s10.errors import InputError
 
-ADAM_PART = 1 / 12  # of the LR: what biases, batch norms and the last layer are trained with
+ADAM_PART = 0.1  # of the LR: what biases, batch norms and the last layer are trained with
 ITERATIONS = 3
 
 

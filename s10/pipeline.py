@@ -33,7 +33,7 @@ from s10.schedules import one_cycle, trace
 from s10.session import MINUTES
 from s10.stopwatch import Stopwatch
 from s10.team import Team
-from s10.training import Fit, fit, make_optimizer, seed_everything
+from s10.training import Fit, evaluate, fit, make_optimizer, seed_everything
 
 
 def train_run(
@@ -125,8 +125,10 @@ def train_run(
         with _room_in(run.folder):
             if not (run.folder / "schedule.png").exists():  # Killed before it was drawn.
                 draw_schedule()
+            viewed = _look_again(recipe, model, test, images, result, precision)
+            stopwatch.lap("evaluation")
             _write_results(
-                run, recipe, images, model, result, subject, torch_device, stopwatch, code
+                run, recipe, images, model, result, viewed, subject, torch_device, stopwatch, code
             )
     return run, result
 
@@ -153,7 +155,23 @@ def _room_in(folder: Path):
         ) from None
 
 
-def _write_results(run, recipe, images, model, result, subject, device, stopwatch, code) -> None:
+def _look_again(recipe, model, test, images, result, precision) -> float | None:
+    """The accuracy over several views of each test image, if the recipe asks for them."""
+    if recipe.test_views == 1 or result.interrupted:
+        return None
+    predictions = evaluate(
+        model, test, images.classes, precision=precision, views=recipe.test_views
+    )
+    print(
+        f"test accuracy {predictions.accuracy:.2%} over {recipe.test_views} views of each image",
+        flush=True,
+    )
+    return predictions.accuracy
+
+
+def _write_results(
+    run, recipe, images, model, result, viewed, subject, device, stopwatch, code
+) -> None:
     """History, network, pictures and summary; only the history where somebody said to end."""
     run.save_history(result.history.to_dict("records"))
     if result.told_to_end or result.predictions is None:
@@ -172,6 +190,8 @@ def _write_results(run, recipe, images, model, result, subject, device, stopwatc
         stopwatch=stopwatch,
         code=code,
     )
+    if viewed is not None:
+        summary["test_accuracy_of_views"] = viewed
     run.save_summary(summary)
 
 

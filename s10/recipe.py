@@ -32,6 +32,7 @@ CHOICES = {
     "std_of": ("pixels", "images"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
+VIEWS = (1, 2, 6)  # of a test image; see `s10.views`
 # Larger ones are slips of the finger, and would fill the memory before they fail.
 MOST = {"width": 1024, "epochs": 10_000, "batch_size": 1_000_000}
 # The least and the most of each.
@@ -99,6 +100,9 @@ class Recipe:
     weight_decay: float = 0.1
     decoupled_weight_decay: bool = True  # AdamW's (Loshchilov & Hutter 2017); False: L2
     label_smoothing: float = 0.1  # for training; the losses that are shown are without it
+    # With 2 or 6, the last epoch's network is tested once more, on so many views of each
+    # image (`s10.views`); that accuracy is stated apart.
+    test_views: int = 1
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -114,6 +118,8 @@ class Recipe:
             positive_float(name, getattr(self, name))
         if self.final_lr is not None:
             positive_float("final_lr", self.final_lr)
+        if isinstance(self.test_views, bool) or self.test_views not in VIEWS:
+            raise InputError(f"test_views must be 1, 2 or 6, not {self.test_views!r}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(

@@ -1,6 +1,7 @@
 """The recipes by name."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from s10.errors import InputError
@@ -10,28 +11,32 @@ from s10.submissions.published import SUBMISSIONS
 # As little work as possible for two cores of a CPU; notebook 5 says why each part is there.
 LAPTOP = Recipe(
     network="whitened_net",
-    width=64,
-    epochs=10,
+    width=32,
+    epochs=7,
     batch_size=512,
     pad=2,
     cutout=0,
     flip_alternately=True,
-    small_until=0.6,
+    small_until=0.5,
     small_size=24,
     optimizer="muon",
-    peak_epoch=0.5,
+    peak_epoch=1,
     lr_max=0.12,
-    lr_min=0.0012,
+    lr_min=0.03,
+    final_lr=0.0012,
     momentum_max=0.6,
     momentum_min=0.6,
     beta2=0.95,
     weight_decay=0.0,
     label_smoothing=0.2,
 )
+# Twice as wide and longer, so that there is something to regularise.
+LAPTOP_94 = replace(LAPTOP, width=64, epochs=16, pad=3, cutout=8, test_views=6)
 
 RECIPES = {
     "assignment": Recipe(),
     "laptop": LAPTOP,
+    "laptop-94": LAPTOP_94,
     **{name: submission.recipe for name, submission in SUBMISSIONS.items()},
 }
 

@@ -190,9 +190,12 @@ def judge_experiment(name: str, values: dict[str, float], recipe: Recipe, data: 
 
 
 def training_entry(recipe: Recipe, data: str) -> dict | None:
-    """The stored runs of the assignment's recipe at this recipe's width, if there are any."""
+    """The stored runs of the recipe with this one's network and width, if there are any."""
     for entry in stored()["training"]:
-        if entry["data"] == data and entry["recipe"]["width"] == recipe.width:
+        # A field that is younger than the stored run had its default then.
+        theirs = Recipe.from_dict(entry["recipe"])
+        same = (theirs.network, theirs.width) == (recipe.network, recipe.width)
+        if entry["data"] == data and same:
             return entry
     return None
 

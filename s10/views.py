@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s10.errors import InputError
-
-VIEWS = (1, 2, 6)
+from s10.recipe import VIEWS
 
 
 def logits_of_views(model: nn.Module, images: Tensor, views: int = 1) -> Tensor:

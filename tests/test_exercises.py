@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from s10.custom_resnet import CustomResNet, ResBlock, conv_block, down_block
-from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle, submissions
+from s10.exercises import Verdict, compare_guess, lr_range, network, one_cycle, speed, submissions
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -164,6 +164,12 @@ def plain_sgd(weight, gradient, lr, decay, decoupled):
 
 
 # (check, answer, words of the hint)
+def whitened(covariance):
+    """The right answer to 5.2."""
+    variances, directions = np.linalg.eigh(covariance)
+    return (directions / np.sqrt(variances)).T
+
+
 WRONG = [
     (submissions.lowest_loss, 0, "logits"),
     (submissions.lowest_loss, np.log(10), "equal probabilities"),
@@ -301,6 +307,25 @@ WRONG = [
     (network.projection_block, projected(lambda b, s: (b + s)[..., :2]), "should become"),
     (network.same_network, AveragePool, "order"),
     (network.same_network, lambda c, w: CustomResNet(c, w + 1), "parameters"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k, "number of weights"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * s * s, "kernel × kernel"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k * s, "side × side"),
+    (speed.multiplications, lambda i, o, k, s: o * k * k * s * s, "all input channels"),
+    (speed.multiplications, lambda i, o, k, s: 2 * i * o * k * k * s * s, "additions"),
+    (speed.multiplications, gives(7), "should give 1,769,472"),
+    (speed.whitening, lambda c: whitened(c).T, "rows"),
+    (speed.whitening, lambda c: np.linalg.inv(c), "roots"),
+    (speed.whitening, lambda c: np.linalg.eigh(c)[1].T, "variances are not 1"),
+    (speed.whitening, lambda c: (lambda v, d: (d / v).T)(*np.linalg.eigh(c)), "not by the var"),
+    (speed.whitening, lambda c: np.eye(2), "shape"),
+    (speed.whitening, lambda c: np.full_like(c, np.nan), "not finite"),
+    (speed.whitening, lambda c: np.eye(len(c)), "identity"),
+    (speed.iterations_until_heard, 3, "one more"),
+    (speed.iterations_until_heard, 3.163, "whole ones"),
+    (speed.iterations_until_heard, 50, "multiplies"),
+    (speed.seen_from_both_sides, lambda n: 1 - 0.5**n, "mirrored at least once"),
+    (speed.seen_from_both_sides, lambda n: 0.5 ** (n - 1), "one side only"),
+    (speed.seen_from_both_sides, gives(1), "after 2 a half"),
 ]
 
 CHECKS = {
@@ -325,6 +350,10 @@ CHECKS = {
     "4.2": submissions.lr_max_of_a_log,
     "4.3": submissions.lowest_loss,
     "4.4": submissions.first_step_of_adam,
+    "5.1": speed.multiplications,
+    "5.2": speed.whitening,
+    "5.3": speed.iterations_until_heard,
+    "5.4": speed.seen_from_both_sides,
 }
 
 

@@ -17,7 +17,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-NAMES = ["01_lr_range_test", "02_one_cycle", "03_train_24_epochs", "04_five_submissions"]
+NAMES = [
+    "01_lr_range_test", "02_one_cycle", "03_train_24_epochs", "04_five_submissions",
+    "05_fast_on_a_laptop",
+]  # fmt: skip
 TIMES = json.loads((ROOT / "results" / "notebooks.json").read_text())
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -54,7 +57,7 @@ def check(name, *arguments):
     )  # fmt: skip
 
 
-def test_there_are_four():
+def test_there_are_five():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
@@ -150,6 +153,7 @@ def test_its_own_numbers_were_normal(path):
         "02": "one cycle on cifar10: yours",
         "03": "yours is normal",
         "04": "the recipe as it is on cifar10: yours",
+        "05": "yours is normal",
     }[path.stem[:2]]
     assert words in shown
     for bad in ("what is usual", "yours is below", "yours is above", "yours is smaller"):

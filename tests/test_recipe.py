@@ -46,6 +46,7 @@ def test_json_gives_it_back(epochs, batch_size, lr_max, seed, flip, anneal):
           for bad in (0, -1, 2.0, math.nan, "3", True, None)),
         *({name: bad} for name in ("momentum_max", "momentum_min", "beta2", "label_smoothing")
           for bad in (-0.1, 1, math.nan, "a", None)),
+        {"test_views": 3}, {"test_views": True}, {"test_views": "2"},
         {"small_until": -0.1}, {"small_until": 1.1}, {"small_until": "1"}, {"small_size": 15},
         {"small_size": 33}, {"small_size": 24.0}, {"flip_alternately": 1},
         {"weight_decay": -1}, {"weight_decay": math.nan}, {"weight_decay": math.inf},

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location(
-    "time_to_accuracy", ROOT / "benchmarks" / "time_to_accuracy.py"
-)
-bench = importlib.util.module_from_spec(spec)
-sys.modules["time_to_accuracy"] = bench  # Dataclasses look their module up there.
-spec.loader.exec_module(bench)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Dataclasses look their module up there.
+    spec.loader.exec_module(module)
+    return module
+
+
+bench, drawing = script("time_to_accuracy"), script("draw_time_to_accuracy")
 
 
 def python(code):
@@ -134,6 +139,51 @@ def test_a_recipe_is_a_whole_run_and_its_parts_add_up(tmp_path):
     assert run["recipe"]["seed"] == 0
 
 
+def test_runs_of_a_bare_recipe_are_kept(tmp_path, monkeypatch):
+    def made_up(words):
+        folder = Path(words[words.index("--out") + 1])
+        folder.mkdir()
+        for name in bench.KEPT:
+            (folder / name).write_text(f"{name} of {words[4]}")
+        return 9.0, ""
+
+    monkeypatch.setattr(bench, "timed", made_up)
+    monkeypatch.setattr(
+        bench, "result_of", lambda *_: {"accuracy": 0.9, "recipe": {"data": "shapes"}}
+    )
+    for recipe in ("laptop", "laptop --epochs 2"):
+        bench.main(["--target", "0.9", "--rounds", "2", "--recipe", recipe, "--keep",
+                    str(tmp_path)])  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["laptop-shapes"]
+    assert sorted(path.name for path in (tmp_path / "laptop-shapes").iterdir()) == [
+        "seed0", "seed1",
+    ]  # fmt: skip
+    kept = tmp_path / "laptop-shapes" / "seed1" / "summary.json"
+    assert kept.read_text() == "summary.json of laptop"
+
+
 def test_a_recipe_that_does_not_exist_is_named():
     with pytest.raises(SystemExit, match="there is no recipe 'labtop'"):
         bench.main(["--target", "0.3", "--recipe", "labtop", "--rounds", "1"])
+
+
+def test_the_picture_shows_the_median_run_of_each(tmp_path, capsys):
+    def run(name, seconds, accuracy, **more):
+        return {"name": name, "seconds": seconds, "accuracy": accuracy, "device": "a CPU", **more}
+
+    runs = [
+        run("laptop", 50.0, 0.91, curve=[[20, 0.7], [40, 0.91]]),
+        run("laptop", 30.0, 0.93, curve=[[20, 0.8], [29, 0.93]]),
+        run("laptop", 40.0, 0.92, curve=[[20, 0.75], [35, 0.92]]),
+        run("peer", 900.0, 0.941),
+    ]
+    figure = drawing.plot([{"target": 0.9, "runs": runs}])
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["laptop: 92.0 % in 40 s", "peer: 94.1 % in 900 s"]
+    assert axes.lines[0].get_xydata().tolist() == [[20, 75], [35, 92]]
+    assert "a CPU" in axes.get_title(loc="left")
+    file = tmp_path / "runs.json"
+    file.write_text(json.dumps({"target": 0.9, "runs": runs}))
+    drawing.main([str(tmp_path / "it.png"), "--json", str(file)])
+    assert (tmp_path / "it.png").stat().st_size > 5000

@@ -1,12 +1,16 @@
 """Test-time augmentation: means over the right versions, and only where it is asked for."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from s10 import CustomResNet, InputError, evaluate
+from s10 import CustomResNet, InputError, Recipe, evaluate, load_images, train_run
 from s10.batches import eval_batches
+from s10.device import pick_precision
+from s10.stopwatch import Stopwatch
 from s10.views import logits_of_views
 
 
@@ -61,3 +65,30 @@ def test_evaluation_takes_one_view_unless_it_is_told(few):
 def test_other_numbers_are_refused(picture, bad):
     with pytest.raises(InputError, match="1, 2, 6"):
         logits_of_views(Pixel(), picture, bad)
+
+
+def test_a_run_is_tested_once_more_on_its_views_and_says_both(tmp_path, capsys):
+    recipe = Recipe(data="shapes", width=2, epochs=1, peak_epoch=1, test_views=6)
+    stopwatch = Stopwatch()
+    run, result = train_run(recipe, tmp_path / "run", stopwatch=stopwatch)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    model, _ = run.load_model()
+    images = load_images("shapes")
+    precision = pick_precision("auto", torch.device("cpu"))
+    viewed = evaluate(
+        model, eval_batches(images), images.classes, precision=precision, views=6
+    ).accuracy
+    assert summary["test_accuracy_of_views"] == pytest.approx(viewed, abs=0.002)
+    assert summary["test_accuracy"] == result.predictions.accuracy
+    assert f"{summary['test_accuracy_of_views']:.2%} over 6 views" in capsys.readouterr().out
+    assert list(summary["seconds"]) == ["data", "training", "evaluation", "pictures"]
+    assert sum(summary["seconds"].values()) == pytest.approx(summary["total_seconds"], abs=0.05)
+
+
+def test_without_views_nothing_is_said_of_them(demo):
+    folder, said = demo
+    assert "views" not in said
+    assert "test_accuracy_of_views" not in (folder / "summary.json").read_text()
+    assert said.splitlines()[-1].split(":")[1].split()[0::2] == [
+        "imports", "data", "training", "evaluation", "pictures",
+    ]  # fmt: skip

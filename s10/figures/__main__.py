@@ -28,13 +28,16 @@ DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")
 def save_all(folder: Path, table: Path = DEGRADATION) -> list[Path]:
     """Save each figure as FOLDER/NAME.png; `degradation` only if its table exists."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [_save(getattr(figures, name)(), folder / f"{name}.png") for name in DRAWN]
+    paths = [save_figure(getattr(figures, name)(), folder / f"{name}.png") for name in DRAWN]
     if table.exists():
-        paths.append(_save(figures.degradation(pd.read_csv(table)), folder / "degradation.png"))
+        paths.append(
+            save_figure(figures.degradation(pd.read_csv(table)), folder / "degradation.png")
+        )
     return paths
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Save a drawn figure as a small PNG; gives back the path."""
     # In 256 colours, which is half the size, and without matplotlib's version in it, so that
     # an equal picture is an equal file.
     drawn = io.BytesIO()

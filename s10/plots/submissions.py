@@ -74,6 +74,17 @@ def plot_published_curves(entries: list[dict]) -> Figure:
     return figure
 
 
+def plot_ablation(table: pd.DataFrame, spread: float = 0.0) -> Figure:
+    """What each ingredient of a recipe brings (from `s10.ablation.stored_ablation`).
+
+    `spread`: as in `plot_costs`.
+    """
+    costs = table.rename(columns={"ingredient": "trap", "brings": "cost"}).assign(diverged=0)
+    figure = plot_costs(costs, spread)
+    figure.axes[0].set_xlabel("points of test accuracy lost without it")
+    return figure
+
+
 def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
     """What each trap costs, the dearest on top (from `s10.submissions.results.trap_costs`).
 

@@ -1,0 +1,69 @@
+"""Draw test accuracy against seconds from what `time_to_accuracy.py` has kept.
+
+    python benchmarks/draw_time_to_accuracy.py images/accuracy_against_seconds.png
+
+Of each recipe the run with the median time is drawn, epoch by epoch, counted
+from the start of the process; of a peer its end.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from s10.figures.__main__ import save_figure
+from s10.plots.style import PALETTE, new_figure, tidy
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def median_run(runs: list[dict]) -> dict:
+    """The run whose time is in the middle (of an even number, the faster of the two)."""
+    return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
+
+
+def plot(files: list[dict]) -> Figure:
+    """The picture for the contents of some files, each contender once."""
+    runs = {}
+    for found in files:
+        for run in found["runs"]:
+            runs.setdefault(run["name"], []).append(run)
+    figure, axes = new_figure(8, 4.2)
+    for number, (name, mine) in enumerate(runs.items()):
+        run, colour = median_run(mine), PALETTE[number]
+        if "curve" in run:
+            seconds, accuracies = zip(*run["curve"], strict=True)
+            axes.plot(seconds, [100 * a for a in accuracies], "o-", color=colour, markersize=3)
+        end, best = run["seconds"], 100 * run["accuracy"]
+        axes.plot(end, best, "D", color=colour, markersize=6)
+        label = f"{name}: {best:.1f} % in {end:.0f} s"
+        axes.plot([], [], "D-", color=colour, markersize=5, label=label)
+    for target in sorted({found["target"] for found in files}):
+        axes.axhline(100 * target, color="0.5", linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_ylim(60, 96)
+    axes.set_xlabel("seconds since the start of the process")
+    axes.set_ylabel("test accuracy, per cent")
+    device = next(iter(runs.values()))[0]["device"]
+    axes.set_title(f"CIFAR-10 on {device}: accuracy against time", loc="left")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    tidy(axes)
+    axes.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
+    axes.minorticks_off()
+    return figure
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--json", type=Path, nargs="+", help="(results/time-to-accuracy-*.json)")
+    options = parser.parse_args(arguments)
+    paths = options.json or sorted(RESULTS.glob("time-to-accuracy-*.json"))
+    if not paths:
+        parser.error("nothing is measured yet; see benchmarks/time_to_accuracy.py")
+    save_figure(plot([json.loads(path.read_text()) for path in paths]), options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What each ingredient brings: single changes, measured alike, read rightly."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s10 import RECIPES, InputError, ablation
+from s10.ablation import ABLATIONS, stored_ablation, whole_recipe, without
+from s10.plots.submissions import plot_ablation
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize(
+    ("name", "ingredient"), [(name, each) for name, every in ABLATIONS.items() for each in every]
+)
+def test_each_takes_away_something(name, ingredient):
+    changed = RECIPES[name].differences(without(name, ingredient))
+    assert len(changed) == len(ABLATIONS[name][ingredient]) or ingredient == "Muon"
+    assert changed
+
+
+def test_without_muon_it_is_the_assignments_optimizer():
+    changed, assignment = without("laptop", "Muon"), RECIPES["assignment"]
+    for name in ("optimizer", "lr_max", "lr_min", "momentum_max", "beta2", "weight_decay"):
+        assert getattr(changed, name) == getattr(assignment, name)
+    assert changed.network == RECIPES["laptop"].network
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match="there are assignment, laptop"):
+        without("eva8-s8")
+    with pytest.raises(InputError, match="no ingredient 'salt'"):
+        without("laptop", "salt")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stored runs made up for a test."""
+
+    def entry(ingredient, accuracies, seconds):
+        return {
+            "recipe": "laptop", "ingredient": ingredient, "test_accuracy": accuracies,
+            "seconds": seconds, "seeds": list(range(len(accuracies))),
+        }  # fmt: skip
+
+    found = [
+        entry("label smoothing", [0.93], [100]),
+        entry(None, [0.93, 0.95], [100, 100]),
+        entry("Muon", [0.89, 0.91], [80, 100]),
+    ]
+    monkeypatch.setattr(ablation, "stored", lambda: {"ablation": found})
+
+
+def test_costs_are_read_rightly(measured):
+    table = stored_ablation("laptop")
+    assert list(table["ingredient"]) == ["Muon", "label smoothing"]
+    assert table["brings"].round(6).tolist() == [4, 1]
+    assert table["time"].round(6).tolist() == [0.9, 1]
+    assert table["std"].round(3)[0] == 1.414
+    assert np.isnan(table["std"][1])
+    assert whole_recipe("laptop").tolist() == [93, 95]
+    figure = plot_ablation(table, 0.5)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "label smoothing", "Muon",
+    ]  # fmt: skip
+    assert "without it" in figure.axes[0].get_xlabel()
+    with pytest.raises(InputError, match="no ablation of 'assignment' is stored"):
+        stored_ablation("assignment")
+
+
+def test_an_interrupted_measurement_goes_on(tmp_path):
+    def call(*only):
+        return subprocess.run(
+            [sys.executable, ROOT / "benchmarks" / "ablation.py", "laptop", "--data", "shapes",
+             "--width", "2", "--epochs", "1", "--out", tmp_path, "--only", *only],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert call("Muon").returncode == 0
+    second = call("Muon", "whitening layer")
+    assert second.stdout.count("seed 0") == 1
+    assert "without whitening layer, seed 0" in second.stdout
+    with open(tmp_path / "runs.csv", newline="") as file:
+        rows = [(row["kind"], row["name"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("whole", "the whole recipe"), ("without", "Muon"), ("without", "whitening layer"),
+    ]  # fmt: skip
+    wrong = call("salt")
+    assert wrong.returncode == 2
+    assert "no ingredient 'salt'" in wrong.stderr
