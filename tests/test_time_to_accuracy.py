@@ -144,7 +144,7 @@ def test_runs_of_a_bare_recipe_are_kept(tmp_path, monkeypatch):
         folder = Path(words[words.index("--out") + 1])
         folder.mkdir()
         for name in bench.KEPT:
-            (folder / name).write_text(f"{name} of {words[4]}")
+            (folder / name).write_text(f"{name} of {words[5]}")
         return 9.0, ""
 
     monkeypatch.setattr(bench, "timed", made_up)
