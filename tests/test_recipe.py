@@ -125,3 +125,17 @@ def test_lr_min_follows_lr_max():
     assert recipe.lr_min == pytest.approx(2 * Recipe().lr_min)
     with pytest.raises(InputError, match="lr_max"):
         Recipe().with_lr_max(math.nan)
+
+
+def test_the_laptops_recipes_differ_in_what_a_longer_training_needs():
+    fast, better = RECIPES["laptop"], RECIPES["laptop-94"]
+    names = {line.split()[0] for line in fast.differences(better)}
+    assert names == {"width", "epochs", "pad", "cutout", "test_views"}
+    assert fast.test_views == 1  # Its accuracy is stated as everybody's.
+    assert fast.with_epochs(2).peak_epoch == 1  # The peak stays behind the first step.
+
+
+@pytest.mark.parametrize("change", [{"flip_alternately": True}, {"small_until": 0.5}])
+def test_what_albumentations_does_not_have_is_refused(change):
+    with pytest.raises(InputError, match="need augment batched"):
+        Recipe(augment="albumentations", **change)

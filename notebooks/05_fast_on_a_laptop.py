@@ -1,0 +1,383 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. Fast on a laptop
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/s10-course/s10/blob/main/notebooks/05_fast_on_a_laptop.ipynb)
+# [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/05_fast_on_a_laptop.ipynb)
+#
+# **You will learn** where the time of a training goes; six tricks of the fastest recipes, which get the
+# accuracy of notebook 3 in a fraction of its time on two cores of a CPU, and the reason behind each;
+# and to tell a trick that helps from one that only has a good reason.
+#
+# **You need** notebook 3, and a little linear algebra: covariance, eigenvectors, singular values.
+#
+# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1;
+# on Colab's T4 GPU about 2 (estimated). Add half an hour for the exercises. The shapes are taken
+# without CIFAR-10 and internet, or for `notebook.start(data="shapes")` below.
+
+# %% [markdown]
+# ## Set-up
+
+# %% tags=["setup"]
+# Set-up, the same in each notebook. On Colab and Kaggle it installs s10 (about 20 seconds).
+import importlib.util
+import os
+
+if importlib.util.find_spec("s10") is None:
+    if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
+        print("installing s10 …", flush=True)
+        # !pip install -q git+https://github.com/s10-course/s10
+        importlib.invalidate_caches()
+        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
+    else:
+        advice = "type `make lab` in the repository's folder"
+    if importlib.util.find_spec("s10") is None:
+        raise SystemExit(f"s10 is not installed here: {advice}")
+
+import s10
+from s10 import exercises, figures, notebook, reference
+
+lab = notebook.start()
+images, recipe, device = lab.images, lab.recipe, lab.device
+
+# %% [markdown]
+# ## Where the time goes
+#
+# A training is multiplications. A convolution makes one for each weight at each pixel of its output,
+# and the backward pass costs twice as much as the forward pass: once for the gradient of the weights,
+# once for that of the inputs.
+#
+# ### Exercise 5.1
+# How many multiplications does a convolution make for one image? Its kernel is square (3 for 3×3)
+# and its output has side × side pixels.
+
+# %%
+def multiplications(channels_in, channels_out, kernel, side):
+    ...
+
+
+exercises.speed.multiplications(multiplications)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def multiplications(channels_in, channels_out, kernel, side):
+#     return channels_in * channels_out * kernel * kernel * side * side
+# ```
+# </details>
+
+# %% [markdown]
+# PyTorch can count them. Here is the assignment's network at full width, the quarter of it that
+# notebook 3 trains on a CPU, and the network of this notebook in two widths:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from s10.whitened_net import WhitenedNet
+
+
+def millions_of_multiplications(model, side=32):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, side, side))
+    return counter.get_total_flops() / 2 / 1e6  # It counts an addition for each of them, too.
+
+
+for name, model in (
+    ("CustomResNet, width 64", s10.CustomResNet(width=64)),
+    ("CustomResNet, width 16", s10.CustomResNet(width=16)),
+    ("WhitenedNet,  width 64", WhitenedNet(width=64)),
+    ("WhitenedNet,  width 32", WhitenedNet(width=32)),
+):
+    print(f"{name}: {millions_of_multiplications(model):5.0f} million for an image")
+
+# %% [markdown]
+# A quarter of the width has a sixteenth of the work, since a convolution has width × width weights. The
+# narrow network is the cheapest for an image; but a wide one *learns more from each image*, and so
+# needs fewer of them. Where the best is between, only a measurement tells. The network of this
+# notebook has six convolutions, where the assignment's has eight, a first layer of its own kind, and
+# no residual branches:
+
+# %%
+notebook.show(WhitenedNet)
+
+# %% [markdown]
+# ## Trick 1: a first layer that need not be learned
+#
+# Neighbouring pixels of a photograph are nearly alike, and so are its red, green and blue. For a
+# network that sees twelve numbers which all say nearly the same, their *differences* are hard to
+# find: the gradient goes along the direction that they share. The remedy is old, and has a name:
+# *whiten* the input, so that its numbers are uncorrelated and each has the variance 1
+# ([LeCun et al. 1998](http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf), section 4.3).
+
+# %%
+figures.patch_correlation(images)
+
+# %% [markdown]
+# That is a linear map of a patch, so it is a convolution; its weights follow from the covariance of
+# the training images' patches, and it is not trained.
+#
+# ### Exercise 5.2
+# Write it. `covariance` is a symmetric matrix, C; find a W for which W·C·Wᵀ is the identity. (With
+# `np.linalg.eigh(C)` you get the variances and, as columns, the directions.)
+
+# %%
+
+
+def whitening(covariance):
+    ...
+
+
+exercises.speed.whitening(whitening)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import numpy as np
+#
+# def whitening(covariance):
+#     variances, directions = np.linalg.eigh(covariance)
+#     return (directions / np.sqrt(variances)).T
+# ```
+# </details>
+
+# %% [markdown]
+# ## Trick 2: filters that begin by passing on
+#
+# A convolution with random filters makes porridge of its input: six in a row, and the last one learns
+# from porridge until the first ones have learned. Here the first filters of every convolution are a
+# single 1 in their middle: the layer hands on what it gets, and the remaining filters are
+# random ([Zagoruyko & Komodakis 2017](https://arxiv.org/abs/1706.00388) call it *Dirac*). It is what a
+# shortcut does in a residual block, without its cost.
+
+# %%
+from s10.whitened_net import block, passing_on
+
+notebook.show(passing_on, block)
+
+# %% [markdown]
+# ## Trick 3: Muon
+#
+# The filters of a layer are a matrix, a row for each output channel; so is their gradient. Such a
+# matrix has a few strong directions and many faint ones, its *singular values* say how strong. SGD
+# and Adam follow the strong ones. Muon ([Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/))
+# takes the momentum U·S·Vᵀ and makes U·Vᵀ of it: all directions count alike. To compute a singular
+# value decomposition at each step would be slow. But an odd polynomial of a matrix acts on its
+# singular values alone, and a polynomial is only products of matrices, which processors are best at:
+
+# %%
+from s10.muon import orthogonal
+
+notebook.show(orthogonal)
+figures.newton_schulz()
+
+# %% [markdown]
+# ### Exercise 5.3
+# How many of these iterations does it take until a singular value of 0.01 is above 0.5? (Think first:
+# as long as s is small, s³ hardly matters. Then compute.)
+
+# %%
+iterations = None
+exercises.speed.iterations_until_heard(iterations)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# s, iterations = 0.01, 0
+# while s <= 0.5:
+#     s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+#     iterations = iterations + 1
+# ```
+# </details>
+
+# %% [markdown]
+# A real gradient, at the first step of this network. How far are its directions apart, before and
+# after?
+
+# %%
+lab_fast = lab.with_recipe("laptop")
+fast = lab_fast.recipe
+s10.seed_everything(0)
+model = s10.initial_network(fast, images, device)
+pictures, labels = next(iter(s10.train_batches(images, fast, device)))
+torch.nn.functional.cross_entropy(model(pictures), labels).backward()
+gradient = model.block2[4].weight.grad.flatten(1)
+for name, matrix in (("gradient", gradient), ("step", orthogonal(gradient))):
+    values = torch.linalg.svdvals(matrix.float())
+    print(f"{name}: the strongest direction is {values[0] / values[len(values) // 2]:.1f} times "
+          "as strong as the middle one")
+model.zero_grad()
+
+# %% [markdown]
+# Behind each of these convolutions is a batch norm, for which the *length* of the filters does not
+# matter. So Muon sets it to a constant after each step, and then the LR has a meaning that one can
+# say aloud: 0.12 replaces an eighth of them at each step. Biases, batch norms and the last layer are
+# no filters; they get Adam.
+#
+# ## Trick 4: mirror by turns, not by chance
+#
+# Each epoch shows an image as it is or mirrored. By chance, half of the images come just as they came
+# in the epoch before.
+#
+# ### Exercise 5.4
+# With flips by chance: what share of the images has been seen from *both* sides after so many epochs?
+
+# %%
+def seen_from_both_sides(epochs):
+    ...
+
+
+exercises.speed.seen_from_both_sides(seen_from_both_sides)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def seen_from_both_sides(epochs):
+#     return 1 - 0.5 ** (epochs - 1)
+# ```
+# </details>
+
+# %% [markdown]
+# With few epochs this matters. So toss a coin for each image once, and then take turns
+# ([Jordan 2024](https://arxiv.org/abs/2404.00498), section 3.6): after two epochs all of them have
+# been seen from both sides, and none comes twice in the same way.
+#
+# ## Trick 5: small pictures first
+#
+# What a network learns first, colours and coarse shapes, can be seen in a small picture, too. A
+# convolution does not ask how large its input is; so the first half of the run gets pictures of
+# 24 × 24 pixels, with (24/32)² of the work: 44 % less. (The test images keep their size. So while
+# the network sees small ones, the test accuracy lags behind.)
+
+# %%
+from s10.augment import shrink
+
+pixels = torch.from_numpy(images.train_images[:8]).permute(0, 3, 1, 2).float()
+small = shrink(pixels, 24).round().clamp(0, 255).permute(0, 2, 3, 1).byte().numpy()
+lab.sign(s10.plot_images([*images.train_images[:8], *small], columns=8), "32 × 32 and 24 × 24")
+
+# %% [markdown]
+# ## Trick 6: not too sure of itself
+#
+# *Label smoothing* ([Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 7) asks for 0.82
+# on the right class and 0.02 on each of the nine others, instead of 1 and 0. The loss cannot be
+# made smaller by ever larger logits then; the network stops to pull at images that it has right, and
+# the gradients are left to the others. The recipe of notebook 3 has it, too, half as strong.
+#
+# ## All together
+#
+# **Your prediction first**: what will the test accuracy be after the last of these epochs?
+
+# %%
+print(fast.to_json())
+my_accuracy = None
+
+# %%
+lab_fast.announce(fast.epochs)
+s10.seed_everything(fast.seed)
+model = s10.initial_network(fast, images, device)
+train = s10.train_batches(images, fast, device)
+test = s10.eval_batches(images, device)
+result = s10.fit(model, train, test, fast, images.classes)
+
+# %%
+accuracy = result.predictions.accuracy
+print(exercises.compare_guess("test accuracy", my_accuracy, accuracy))
+print(f"{result.seconds:.0f} seconds, {result.evaluation_seconds:.0f} of them for the test images")
+lab_fast.sign(s10.plot_curves(result.history))
+
+# %% [markdown]
+# **Is my number normal?**
+
+# %%
+print(reference.judge_training(result.history, fast, images.name))
+
+# %% [markdown]
+# ## What each trick brings
+#
+# Each of them was taken away alone, everything else as it is, with two seeds. **Your prediction first**:
+# which one is missed most? Is there one that is not missed at all?
+
+# %%
+my_best_trick = None  # "whitening layer", "filters that pass on", "Muon", "alternating flips", …
+
+# %%
+from s10.ablation import stored_ablation, whole_recipe
+from s10.plots.submissions import plot_ablation
+
+table, whole = stored_ablation("laptop"), whole_recipe("laptop")
+print(f"the whole recipe: {whole.mean():.2f} ± {whole.std(ddof=1):.2f} over {len(whole)} seeds")
+print(table.round(2).to_string(index=False, na_rep="-"))
+print("brings most:", table["ingredient"][0], "– you said:", my_best_trick)
+plot_ablation(table, whole.std(ddof=1))
+
+# %% [markdown]
+# (`time` is that of the run without it, by that of the whole recipe; `brings` are points of test
+# accuracy.) One trick carries most of it: *Muon*. *Label smoothing* and *taking turns* bring less,
+# but more than two seeds differ. The *whitening layer* may bring a little; two seeds cannot
+# tell. *Filters that pass on*, for which there was such a good reason, bring nothing here. Perhaps
+# Muon does their work: it does not let the faint directions wait.
+#
+# And *small pictures* cost accuracy. They are there for the time, and whether they are worth it depends
+# on what else the time would buy: in `results/laptop-search.csv`, 6 epochs of which half had small
+# pictures were as good as 5 epochs of large ones, and took 155 seconds in place of 167. That is
+# little, and one run.
+#
+# All six are in the recipes with the fastest times in the world, which are for other networks, longer
+# runs and GPUs. A trick is not true or false; it is worth something somewhere.
+#
+# ## Looking twice
+#
+# A network that has been trained on mirrored and shifted images can be asked about several versions of
+# a test image, too, and the mean of its answers is a little better (*test-time augmentation*). It
+# costs as many forward passes. It is honest as long as it is said: notebook 3 and the table in
+# the README are without.
+
+# %%
+from s10.views import VIEWS
+
+for views in VIEWS:
+    predictions = s10.evaluate(model, test, images.classes, views=views)
+    print(f"{views} view{'s' * (views > 1)} of each image: {predictions.accuracy:.2%}")
+
+# %% [markdown]
+# ## What to conclude
+#
+# - **Time is work divided by speed.** The processor is the same as in notebook 3, and its speed, too. What
+#   is less is the work: fewer multiplications for an image, and above all fewer epochs.
+# - **Fewer steps need better ones.** With 7 epochs there is no time for a direction to wait until the
+#   others are learned; that is what Muon is for.
+# - **Take away one at a time.** Tricks are handed on because they came with a success. Whether each one
+#   had a part in it, only its absence tells; and a good reason is not a measurement.
+#
+# ## Go on
+#
+# The recipe `laptop-94` is the same with twice the width and 16 epochs; with more epochs there is
+# something to regularise, so it has CutOut again. `s10 train --recipe laptop-94`, and the README says
+# what it gives, and in what time.
+#
+# Change one thing and say beforehand what you expect: the last convolution of each block as a residual
+# one, ReLU in place of GELU, twice the LR. A short run shows most of it:
+
+# %%
+from dataclasses import replace
+
+short = replace(fast, small_until=1.0).with_epochs(lab.size(2, smoke=1))
+lab_fast.announce(short.epochs)
+s10.seed_everything(short.seed)
+mine = s10.initial_network(short, images, device)
+attempt = s10.fit(
+    mine, s10.train_batches(images, short, device), test, short, images.classes,
+)
