@@ -335,7 +335,7 @@ plot_ablation(table, whole.std(ddof=1))
 # pictures were as good as 5 epochs of large ones, and took 155 seconds in place of 167. That is
 # little, and one run.
 #
-# All six are in the recipes with the fastest times in the world, which are for other networks, longer
+# All six stand in recipes with the fastest times in the world, which are for wider networks, longer
 # runs and GPUs. A trick is not true or false; it is worth something somewhere.
 #
 # ## Looking twice
@@ -348,8 +348,9 @@ plot_ablation(table, whole.std(ddof=1))
 # %%
 from s10.views import VIEWS
 
+precision = s10.pick_precision(fast.precision, device)
 for views in VIEWS:
-    predictions = s10.evaluate(model, test, images.classes, views=views)
+    predictions = s10.evaluate(model, test, images.classes, precision=precision, views=views)
     print(f"{views} view{'s' * (views > 1)} of each image: {predictions.accuracy:.2%}")
 
 # %% [markdown]
