@@ -80,8 +80,8 @@ def train(options) -> int:
                 stopwatch=stopwatch,
             )
         if members.leads:
-            _say_what_came_out(run, result, options)
             print(stopwatch.in_words())
+            _say_what_came_out(run, result, options)
         members.wait()  # Else torchrun ends the others as soon as one has ended.
     return EXIT_SIGNAL + (result.signal or signal.SIGINT) if result.interrupted else 0
 

@@ -23,7 +23,7 @@ def history(*accuracies):
 
 
 def stored_curves():
-    (entry,) = [e for e in reference.stored()["training"] if e["data"] == "cifar10"]
+    entry = reference.training_entry(Recipe(width=16), "cifar10")
     return np.array(entry["test_accuracy"])
 
 
