@@ -138,6 +138,8 @@ class Recipe:
             _at_least_zero(name, getattr(self, name), below=math.inf)
             if getattr(self, name) > 1:
                 raise InputError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.flip_alternately and not self.flip:
+            raise InputError("flip_alternately needs flip: take true for both, or false")
         if self.augment == "albumentations" and (self.flip_alternately or self.small_until):
             raise InputError(
                 "alternating flips and shrunk pictures need augment batched, not albumentations"

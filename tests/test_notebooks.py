@@ -15,6 +15,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from s10 import Recipe
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [
@@ -276,3 +278,17 @@ def test_a_stored_picture_is_smaller_and_looks_the_same():
         for data in (before, after)
     ]
     assert np.abs(pixels[0] - pixels[1]).mean() < 1
+
+
+@each
+def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
+    for text in texts(path):
+        for file, code in re.findall(r"from `(s10/\S+\.py)`:\n\n```python\n(.*?)\n```", text, re.S):
+            assert code in (ROOT / file).read_text(), f"{file} has changed; run `make notebooks`"
+
+
+@each
+def test_a_recipe_that_it_prints_has_all_the_fields_of_today(path):
+    for text in texts(path):
+        if text.startswith("{") and '"network"' in text:
+            assert Recipe.from_dict(json.loads(text)).to_json() == text.rstrip("\n") + "\n"

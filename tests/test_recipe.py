@@ -139,3 +139,8 @@ def test_the_laptops_recipes_differ_in_what_a_longer_training_needs():
 def test_what_albumentations_does_not_have_is_refused(change):
     with pytest.raises(InputError, match="need augment batched"):
         Recipe(augment="albumentations", **change)
+
+
+def test_taking_turns_without_flips_is_refused():
+    with pytest.raises(InputError, match="flip_alternately needs flip"):
+        Recipe(flip=False, flip_alternately=True)
