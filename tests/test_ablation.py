@@ -1,8 +1,11 @@
 """What each ingredient brings: single changes, measured alike, read rightly."""
 
 import csv
+import importlib
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,28 @@ def test_costs_are_read_rightly(measured):
     assert "without it" in figure.axes[0].get_xlabel()
     with pytest.raises(InputError, match="no ablation of 'assignment' is stored"):
         stored_ablation("assignment")
+
+
+def test_a_stored_run_of_the_whole_recipe_is_not_made_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = importlib.import_module("ablation")
+    recipe = replace(without("assignment"), width=16, seed=1)
+    stored = ROOT / "results" / "cifar10-width16" / "seed1"
+    summary = json.loads((stored / "summary.json").read_text())
+    fingerprint = summary["dataset"]["fingerprint"]
+    for other in (replace(recipe, seed=77), replace(recipe, beta2=0.9)):
+        assert not benchmark.copied(other, fingerprint, tmp_path)
+    assert not benchmark.copied(recipe, "other images", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert benchmark.copied(recipe, fingerprint, tmp_path)
+    assert benchmark.done(tmp_path / "runs.csv") == {("whole", benchmark.WHOLE, 1)}
+    with open(tmp_path / "runs.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert all(row.values())
+    assert float(row["test_accuracy"]) == summary["test_accuracy"]
+    assert (row["epochs"], row["commit"]) == ("24", summary["commit"])
+    (curve,) = (tmp_path / "curves").iterdir()
+    assert curve.read_text() == (stored / "metrics.csv").read_text()
 
 
 def test_an_interrupted_measurement_goes_on(tmp_path):
