@@ -23,24 +23,40 @@ IRRELEVANT = ("seed", "precision", "augment")
 
 @dataclass(frozen=True)
 class Band:
-    """The same quantity from several stored runs that differ in nothing but the seed."""
+    """The same quantity from stored runs that differ in nothing but the seed.
+
+    One run alone has no spread; then `others`, the runs of other recipes (a tuple
+    of values each), lend theirs, pooled.
+    """
 
     values: tuple[float, ...]
+    others: tuple[tuple[float, ...], ...] = ()
 
     @property
     def mean(self) -> float:
         return float(np.mean(self.values))
 
     @property
+    def _groups(self) -> tuple[tuple[float, ...], ...]:
+        return (self.values,) if len(self.values) > 1 else self.others
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of `std`; 0 if there is nothing to tell a spread from."""
+        return sum(len(group) - 1 for group in self._groups)
+
+    @property
     def std(self) -> float:
-        """Standard deviation over the runs (n − 1)."""
-        return float(np.std(self.values, ddof=1))
+        """Standard deviation over the runs (n − 1, pooled over several recipes); may be NaN."""
+        if not self.freedom:
+            return float("nan")
+        squares = sum(np.var(group) * len(group) for group in self._groups)
+        return float(np.sqrt(squares / self.freedom))
 
     @property
     def interval(self) -> tuple[float, float]:
         """Where 19 of 20 further runs fall: Student's 95 % prediction interval, ends included."""
-        count = len(self.values)
-        reach = stats.t.ppf(0.975, count - 1) * self.std * np.sqrt(1 + 1 / count)
+        reach = stats.t.ppf(0.975, self.freedom) * self.std * np.sqrt(1 + 1 / len(self.values))
         return self.mean - float(reach), self.mean + float(reach)
 
     def side(self, value: float) -> int:
@@ -79,18 +95,32 @@ def judge_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
     epoch = len(history)
     curves = np.array(entry["test_accuracy"])
     if epoch < curves.shape[1]:
-        here = Band(tuple(curves[:, epoch - 1]))
+        here = curves[:, epoch - 1]
+        stood = (
+            f"stored runs stood between {here.min():.2%} and {here.max():.2%}"
+            if len(here) > 1
+            else f"stored run stood at {here[0]:.2%}"
+        )
         return (
             f"Stopped after {epoch} of {curves.shape[1]} epochs at {accuracy:.2%} on {data}; the "
-            f"stored runs stood between {min(here.values):.2%} and {max(here.values):.2%} there."
+            f"{stood} there."
         )
-    band = Band(tuple(curves[:, -1]))
+    band = Band(tuple(curves[:, -1]), _others(entry))
+    words = f"Your test accuracy on {data} is {accuracy:.2%}. "
+    if not band.freedom:
+        return words + (
+            f"One stored run gave {band.mean:.2%}; one seed says nothing of the next, so yours "
+            "cannot be judged by it."
+        )
     low, high = band.interval
-    words = (
-        f"Your test accuracy on {data} is {accuracy:.2%}. {len(band.values)} stored runs gave "
-        f"{band.mean:.2%} ± {band.std:.2%}, so 19 of 20 should lie from {low:.2%} to "
-        f"{min(high, 1):.2%}: "
-    )
+    if len(band.values) > 1:
+        words += f"{len(band.values)} stored runs gave {band.mean:.2%} ± {band.std:.2%}"
+    else:
+        words += (
+            f"One stored run gave {band.mean:.2%}; from seed to seed, other stored recipes "
+            f"differ by ± {band.std:.2%} on {data}"
+        )
+    words += f", so 19 of 20 should lie from {low:.2%} to {min(high, 1):.2%}: "
     return (
         words
         + (
@@ -110,10 +140,14 @@ def plot_training_band(history: pd.DataFrame, recipe: Recipe, data: str) -> Figu
     entry = training_entry(recipe, data)
     if entry is not None:
         curves = 100 * np.array(entry["test_accuracy"])
-        axes.fill_between(
-            np.arange(1, curves.shape[1] + 1), curves.min(0), curves.max(0), color=TEST, alpha=0.3,
-            linewidth=0, label=f"{len(curves)} stored runs",
-        )  # fmt: skip
+        epochs = np.arange(1, curves.shape[1] + 1)
+        if len(curves) > 1:
+            axes.fill_between(
+                epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3, linewidth=0,
+                label=f"{len(curves)} stored runs",
+            )  # fmt: skip
+        else:  # A band without width could not be seen.
+            axes.plot(epochs, curves[0], color=TEST, label="one stored run")
     axes.plot(
         history["epoch"], 100 * history["test_accuracy"], "o-", color=MARK, markersize=3,
         label="your run",
@@ -198,6 +232,15 @@ def training_entry(recipe: Recipe, data: str) -> dict | None:
         if entry["data"] == data and same:
             return entry
     return None
+
+
+def _others(entry: dict) -> tuple[tuple[float, ...], ...]:
+    """The last test accuracies of all other recipes on the same images, a tuple for each."""
+    return tuple(
+        tuple(curve[-1] for curve in other["test_accuracy"])
+        for other in stored()["training"]
+        if other is not entry and other["data"] == entry["data"]
+    )
 
 
 def _differences(ours: dict, theirs: dict) -> list[str]:

@@ -75,6 +75,41 @@ def test_a_finished_run_is_judged(shift, words):
     assert f"{curve[-1]:.2%}" in judged
 
 
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0.002, "normal"), (-0.05, "below. Usual reasons"), (0.05, "second seed")]
+)
+def test_one_stored_run_borrows_the_spread_of_others(monkeypatch, shift, words):
+    """Its own spread is not known; that of other recipes on the same images is."""
+    found = reference.stored()
+    alone = {
+        **found["training"][0], "data": "cifar10", "seeds": [0], "test_accuracy": [[0.5, 0.94]],
+        "recipe": {"width": 48},
+    }  # fmt: skip
+    monkeypatch.setattr(reference, "stored", lambda: {"training": [*found["training"], alone]})
+    figure = reference.plot_training_band(history(0.5, 0.9), Recipe(width=48), "cifar10")
+    stored = figure.axes[0].lines[0]
+    assert stored.get_ydata().tolist() == [50, 94]
+    judged = reference.judge_training(history(0.5, 0.94 + shift), Recipe(width=48), "cifar10")
+    assert words in judged
+    assert "One stored run gave 94.00%" in judged
+    assert "nan" not in judged
+    curves = [np.array(e["test_accuracy"])[:, -1] for e in found["training"]
+              if e["data"] == "cifar10" and len(e["seeds"]) > 1]  # fmt: skip
+    freedom = sum(len(values) - 1 for values in curves)
+    pooled = np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in curves) / freedom)
+    reach = stats.t(freedom).ppf(0.975) * pooled * np.sqrt(2)
+    assert f"from {0.94 - reach:.2%} to {0.94 + reach:.2%}" in judged
+
+
+def test_one_stored_run_alone_on_its_images_is_no_band(monkeypatch):
+    entry = {**reference.stored()["training"][0], "data": "folder", "test_accuracy": [[0.9]]}
+    monkeypatch.setattr(reference, "stored", lambda: {"training": [entry]})
+    recipe = Recipe.from_dict(entry["recipe"])
+    judged = reference.judge_training(history(0.5), recipe, "folder")
+    assert "one seed says nothing of the next" in judged
+    assert "nan" not in judged
+
+
 def test_a_run_that_was_stopped_is_compared_with_that_epoch():
     judged = reference.judge_training(history(0.4, 0.6, 0.65), LAPTOP, "cifar10")
     assert "after 3 of 24 epochs" in judged
