@@ -7,6 +7,7 @@ function of that name gives here, so no number there is typed by hand. With
 --check nothing is written, and the exit status is 1 if the README differs.
 """
 
+import csv
 import json
 import re
 import statistics
@@ -35,31 +36,69 @@ def runs(name: str) -> list[dict]:
     return sorted(found, key=lambda summary: summary["seed"])
 
 
+# The folder of an experiment, and the command that each of its seeds is made by.
+TRAINED = {
+    "cifar10-width64": "s10 train --data cifar10",
+    "cifar10-width16": "s10 train --data cifar10 --width 16",
+    "shapes-width16": "make demo",
+}
+
+
 def training() -> str:
     """The table of trained networks: one row for each experiment."""
     rows = [
-        "| data | width | parameters | test accuracy after epoch 24 | seeds | training | on |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| command | parameters | test accuracy after epoch 24 | seeds | training | on |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name in ("cifar10-width64", "cifar10-width16", "shapes-width16"):
+    for name, command in TRAINED.items():
         summaries = runs(name)
         if not summaries:
             continue
         first = summaries[0]
         accuracies = [100 * summary["test_accuracy"] for summary in summaries]
         minutes = max(summary["train_seconds"] for summary in summaries) / 60
-        each = ", ".join(f"{accuracy:.2f}" for accuracy in accuracies)
-        spread = ""
         if len(accuracies) > 1:
-            spread = (
-                f"**{statistics.mean(accuracies):.2f} %** ± {statistics.stdev(accuracies):.2f}: "
-            )
+            each = ", ".join(f"{accuracy:.2f}" for accuracy in accuracies)
+            spread = f"± {statistics.stdev(accuracies):.2f}: {each}"
+        else:
+            spread = "(one run)"
+        seeds = ", ".join(str(summary["seed"]) for summary in summaries)
         rows.append(
-            f"| {first['dataset']['name']} | {first['recipe']['width']} | {first['parameters']:,} "
-            f"| {spread}{each} | {', '.join(str(s['seed']) for s in summaries)} "
+            f"| `{command}` | {first['parameters']:,} "
+            f"| **{statistics.mean(accuracies):.2f} %** {spread} | {seeds} "
             f"| {minutes:.1f} min | {first['device']}, {first['precision']} |"
         )
     return "\n".join(rows)
+
+
+def ablation() -> str:
+    """What each ingredient of the assignment's recipe brings, seed by seed."""
+    with open(RESULTS / "ablation-assignment-cifar10-width16" / "runs.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    whole, lacking = {}, {}
+    for row in sorted(found, key=lambda row: int(row["seed"])):
+        accuracies = whole if row["kind"] == "whole" else lacking.setdefault(row["name"], {})
+        accuracies[row["seed"]] = 100 * float(row["test_accuracy"])
+    seeds = sorted(set(whole).intersection(*lacking.values()))
+    brings = {
+        name: [whole[seed] - accuracies[seed] for seed in seeds]
+        for name, accuracies in lacking.items()
+    }
+    rows = [
+        f"| width 16, CIFAR-10, seeds {' and '.join(seeds)} | test accuracy without it "
+        "| points it brings | seed by seed |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in sorted(brings, key=lambda name: -statistics.mean(brings[name])):
+        without = statistics.mean(lacking[name][seed] for seed in seeds)
+        mean, *each = (signed(p) for p in (statistics.mean(brings[name]), *brings[name]))
+        rows.append(f"| {name} | {without:.2f} % | **{mean}** | {', '.join(each)} |")
+    return "\n".join(rows)
+
+
+def signed(points: float) -> str:
+    """A difference with its sign, such as +0.52."""
+    return f"{points:+.2f}".replace("-", "−")
 
 
 def lr_range() -> str:
