@@ -57,7 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument(
         "--checkpoint-minutes", type=_minutes, default=5.0, metavar="N",
-        help="keep the training after every epoch, and within one every N minutes (5)",
+        help="keep the training after every epoch (of short ones: every 10 seconds), and within "
+        "one every N minutes (5)",
     )  # fmt: skip
 
     command = commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test")

@@ -216,8 +216,8 @@ def fit(
     button of a notebook) finishes the step and gives back the epochs so far.
 
     Args:
-        checkpoints: a folder; there the training is kept after every epoch, every
-            `minutes` within one, and when it is stopped.
+        checkpoints: a folder; there the training is kept after every epoch (where they
+            are shorter, every 10 seconds), every `minutes` within one, and when it is stopped.
         resume: go on with the newest checkpoint in that folder, as if there had
             been no interruption; without any, begin at the beginning.
         team: the processes that train together (`s10.team`); each calls this with

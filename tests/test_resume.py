@@ -96,7 +96,8 @@ def test_wherever_it_dies_it_ends_the_same(few, tiny, tmp_path, whole, dies_befo
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(0, 12 - 5 - 3), (5, 12 - 4)])
-def test_twice_interrupted(few, tiny, tmp_path, whole, minutes, left):
+def test_twice_interrupted(few, tiny, tmp_path, whole, minutes, left, monkeypatch):
+    monkeypatch.setattr("s10.session.SECONDS", 0)  # These epochs are short.
     for dies_before in (6, 4):
         with pytest.raises(Died):
             train(few, tiny, tmp_path, dies_before=dies_before, resume=True, minutes=minutes)
@@ -188,31 +189,57 @@ def test_checkpoints_change_nothing_and_the_last_two_are_kept(few, tiny, tmp_pat
     ]
 
 
-def test_between_the_minutes_only_epochs_are_kept(few, tiny, tmp_path):
+def test_between_the_minutes_only_epochs_are_kept(few, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("s10.session.SECONDS", 0)
     train(few, tiny, tmp_path, minutes=60)
     assert CheckpointFolder(tmp_path).files()[-1].name == "000003.checkpoint"
 
 
-def test_within_an_epoch_it_is_kept_every_so_many_minutes(few, tiny, tmp_path, monkeypatch):
-    """By a clock on which each look at it takes 10 seconds: kept after 5 minutes, not before."""
-    now, saved = [0.0], []
-    save = CheckpointFolder.save
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """Looks at the clock take `tick` seconds each; `saved` has (when, epoch, step)."""
 
-    def look():
-        now[0] += 10
-        return now[0]
+    class Clock:
+        tick, now, saved = 10.0, 0.0, []
+
+        def monotonic(self):
+            self.now += self.tick
+            return self.now
+
+    clock, save = Clock(), CheckpointFolder.save
 
     def note(folder, tensors, notes):
-        saved.append((now[0], notes["step"]))
+        clock.saved.append((clock.now, notes["epoch"], notes["step"]))
         return save(folder, tensors, notes)
 
-    monkeypatch.setattr("s10.session.time.monotonic", look)
+    monkeypatch.setattr("s10.session.time.monotonic", clock.monotonic)
     monkeypatch.setattr(CheckpointFolder, "save", note)
+    return clock
+
+
+def test_within_an_epoch_it_is_kept_every_so_many_minutes(few, tiny, tmp_path, slow_clock):
+    """By a clock on which each look at it takes 10 seconds: kept after 5 minutes, not before."""
     recipe = replace(tiny, epochs=1, peak_epoch=1, batch_size=2)  # 100 steps
     train(few, recipe, tmp_path, minutes=5)
-    times = [0.0, *(when for when, step in saved if step)]
+    times = [0.0, *(when for when, _, step in slow_clock.saved if step)]
     assert len(times) > 3
     assert all(300 < b - a < 360 for a, b in itertools.pairwise(times))
+
+
+def test_after_short_epochs_it_is_kept_every_ten_seconds_and_at_the_end(
+    few, tiny, tmp_path, slow_clock
+):
+    """Where an epoch takes a third of a second, a checkpoint after each would take as long."""
+    slow_clock.tick = 0.25
+    recipe = replace(tiny, epochs=24, peak_epoch=5)  # 4 steps an epoch: below 2 seconds
+    result, _ = train(few, recipe, tmp_path, minutes=5)
+    assert len(result.history) == 24
+    times = [when for when, _, _ in slow_clock.saved]
+    assert len(times) > 3
+    assert all(10 <= b - a < 13 for a, b in itertools.pairwise([0.0, *times[:-1]]))
+    # (epoch, step) of where it would go on: each between two epochs, the last at the very end.
+    assert all(step == 0 for _, _, step in slow_clock.saved)
+    assert slow_clock.saved[-1][1] == 25
 
 
 def test_stopped_soon_after_it_went_on_it_still_has_predictions(few, tiny, tmp_path):
@@ -237,13 +264,19 @@ def test_stopped_soon_after_it_went_on_it_still_has_predictions(few, tiny, tmp_p
     assert len(result.predictions.labels) == len(few.test_labels)
 
 
-def test_metrics_csv_is_whole_wherever_it_was_killed(few, tiny, tmp_path, monkeypatch):
-    """Also between the writing of the epoch's row and of its checkpoint."""
+@pytest.mark.parametrize(
+    ("seconds", "dies_at", "history"), [(0, 3, [1, 2, 2, 3]), (10, 4, [1, 2, 3, 1, 2, 3])]
+)
+def test_metrics_csv_is_whole_wherever_it_was_killed(
+    few, tiny, tmp_path, monkeypatch, seconds, dies_at, history
+):
+    """Also between the writing of an epoch's row and of a checkpoint that holds it."""
+    monkeypatch.setattr("s10.session.SECONDS", seconds)
     run = Run.start(tmp_path, tiny)
     save, counts = CheckpointFolder.save, []
 
     def dies(folder, tensors, notes):
-        if notes["epoch"] == 3:
+        if notes["epoch"] == dies_at:
             raise Died
         return save(folder, tensors, notes)
 
@@ -261,10 +294,10 @@ def test_metrics_csv_is_whole_wherever_it_was_killed(few, tiny, tmp_path, monkey
     monkeypatch.setattr(CheckpointFolder, "save", dies)
     with pytest.raises(Died):
         training()
-    assert counts == [1, 2]
+    assert counts == history[: dies_at - 1]
     monkeypatch.undo()
     training()
-    assert counts == [1, 2, 2, 3]
+    assert counts == history
 
 
 def test_going_on_under_other_conditions_is_said(few, tiny, tmp_path, capsys, monkeypatch):

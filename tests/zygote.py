@@ -3,7 +3,8 @@
 It has imported everything and computed nothing, so that no threads are lost
 in a fork. It reads a JSON list of arguments a line, with the file for the
 output first, and answers with the pid, then, when that has ended, with the same
-pid and its exit status (negative: the signal).
+pid and its exit status (negative: the signal). Its runs have tiny epochs; a
+checkpoint is written after each all the same, as after those of real ones.
 """
 
 import json
@@ -15,6 +16,9 @@ import torch
 
 import s10.cli
 import s10.pipeline
+import s10.session
+
+s10.session.SECONDS = 0
 
 for line in sys.stdin:
     output, *arguments = json.loads(line)
