@@ -1,66 +1,88 @@
-"""Try a setting of the recipe on held-out training images, and write down what it gave.
+"""Try a setting of a recipe on held-out training images, and write down what it gave.
 
     python benchmarks/recipe_search.py --width 16 lr_max=0.02 label_smoothing=0.1
+    python benchmarks/recipe_search.py --recipe laptop-94 --hold-out 5000 epochs=9 small_until=0
 
-One run on CIFAR-10 without its last 10,000 training images, judged by those:
-the test images must not choose anything. Appends a row to
-results/recipe-search.csv (or --csv FILE).
+One run on CIFAR-10 without its last training images, judged by those: the test
+images must not choose anything. Appends a row to results/recipe-search.csv (or --csv
+FILE).
 """
 
 import argparse
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from s10 import CustomResNet, Recipe, eval_batches, fit, load_images, seed_everything, train_batches
-from s10.device import keep_freed_memory, pick_device
+from s10 import Recipe, eval_batches, evaluate, fit, load_images, seed_everything, train_batches
+from s10.device import describe, keep_freed_memory, pick_device, pick_precision
+from s10.errors import InputError
+from s10.networks import initial_network
+from s10.recipes import find_recipe
 from s10.runs import commit
 
 COLUMNS = (
-    "changes", "width", "seed", "train_accuracy", "held_out_accuracy", "held_out_loss", "seconds",
-    "commit",
+    "recipe", "changes", "width", "seed", "train_accuracy", "held_out_accuracy",
+    "held_out_loss", "seconds", "commit", "held_out_images", "held_out_accuracy_of_views", "device",
 )  # fmt: skip
-HELD_OUT = 10_000
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def changed(base: Recipe, changes: list[str]) -> Recipe:
+    """The recipe with some fields changed, each given as "field=value", the value as in JSON.
+
+    Raises:
+        InputError: there is no such field (names the nearest), or its value is none.
+    """
+    values = asdict(base)
+    for change in changes:
+        name, _, value = change.partition("=")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value  # A word, such as cos.
+    return Recipe.from_dict(values, "the change")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE", help="fields of the recipe")
-    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--recipe", default="assignment", metavar="NAME", help="(assignment)")
+    parser.add_argument("--width", type=int, help="(16 for the assignment, else the recipe's own)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hold-out", type=int, default=10_000, metavar="N", help="(10000)")
+    parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir")
     parser.add_argument("--device", default="auto")
-    results = Path(__file__).resolve().parent.parent / "results"
-    parser.add_argument("--csv", type=Path, default=results / "recipe-search.csv")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "recipe-search.csv")
     options = parser.parse_args()
-
-    changes = {}
-    for change in options.changes:
-        name, _, value = change.partition("=")
-        try:
-            changes[name] = json.loads(value)
-        except ValueError:
-            changes[name] = value  # A word, such as cos.
-    # Checked as a recipe file is: an unknown field is named, with the nearest right one.
-    recipe = Recipe.from_dict(changes, "the change")
-    recipe = replace(recipe, width=options.width, seed=options.seed)
     device = pick_device(options.device)
+    try:
+        recipe = changed(find_recipe(options.recipe), options.changes)
+        width = options.width or (16 if options.recipe == "assignment" else recipe.width)
+        recipe = replace(recipe, width=width, seed=options.seed)
+        images = load_images(options.data, options.data_dir)
+    except InputError as error:
+        parser.error(str(error))
+    if not 0 < options.hold_out < len(images.train_images):
+        parser.error(f"--hold-out must be from 1 to {len(images.train_images) - 1}")
+    images = images.hold_out(options.hold_out)
     if device.type == "cpu":
         keep_freed_memory()
     code = commit()
-    images = load_images("cifar10", options.data_dir).hold_out(HELD_OUT)
     seed_everything(recipe.seed)
-    model = CustomResNet(10, recipe.width).to(device)
-    result = fit(
-        model,
-        train_batches(images, recipe, device),
-        eval_batches(images, device),
-        recipe,
-        images.classes,
-    )
-    last = result.history.iloc[-1]
+    model, held_out = initial_network(recipe, images, device), eval_batches(images, device)
+    result = fit(model, train_batches(images, recipe, device), held_out, recipe, images.classes)
+    if result.interrupted:
+        raise SystemExit("stopped; a run that is not finished makes no row")
+    last, of_views = result.history.iloc[-1], ""
+    if recipe.test_views > 1:
+        precision = pick_precision(recipe.precision, device)
+        of_views = evaluate(
+            model, held_out, images.classes, precision=precision, views=recipe.test_views
+        ).accuracy
     row = {
+        "recipe": options.recipe,
         "changes": " ".join(options.changes) or "none",
         "width": recipe.width,
         "seed": recipe.seed,
@@ -69,6 +91,9 @@ def main() -> None:
         "held_out_loss": round(last.test_loss, 4),
         "seconds": round(result.seconds),
         "commit": code,
+        "held_out_images": options.hold_out,
+        "held_out_accuracy_of_views": of_views and round(of_views, 4),
+        "device": describe(device),
     }
     new = not options.csv.exists()
     with open(options.csv, "a", newline="") as file:
@@ -76,6 +101,7 @@ def main() -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+    print(", ".join(f"{name} {value}" for name, value in row.items() if value != ""))
 
 
 if __name__ == "__main__":

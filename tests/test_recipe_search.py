@@ -1,0 +1,50 @@
+"""The search for settings: on held-out training images, never on test images."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def search(*words):
+    return subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "recipe_search.py", "--data", "shapes", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_for_each_run_with_the_columns_of_those_stored(tmp_path):
+    path = tmp_path / "search.csv"
+    words = ("--width", "2", "--hold-out", "1000", "--csv", path)
+    for recipe, views in (("laptop", "test_views=2"), ("assignment", "cutout=0")):
+        done = search("--recipe", recipe, *words, "epochs=1", "peak_epoch=1", views)
+        assert done.returncode == 0, done.stderr
+    laptop, assignment = read(path)
+    assert list(laptop) == list(read(ROOT / "results" / "recipe-search.csv")[0])
+    assert laptop["changes"] == "epochs=1 peak_epoch=1 test_views=2"
+    assert (laptop["recipe"], laptop["held_out_images"]) == ("laptop", "1000")
+    assert 0 <= float(laptop["held_out_accuracy_of_views"]) <= 1
+    assert assignment["held_out_accuracy_of_views"] == ""
+    assert 0 <= float(assignment["held_out_accuracy"]) <= 1
+
+
+def test_bad_input(tmp_path):
+    path = tmp_path / "search.csv"
+    for words, said in (
+        (("epoch=1",), "did you mean epochs"),
+        (("--recipe", "labtop"), "did you mean laptop"),
+        (("--hold-out", "0"), "--hold-out must be from 1 to"),
+        (("lr_max=-1",), "lr_max"),
+    ):
+        done = search("--csv", path, *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not path.exists()
