@@ -185,6 +185,7 @@ def called(name: str) -> str:
 
 BLOCKS = {
     "training": training,
+    "ablation": ablation,
     "lr_range": lr_range,
     "throughput": throughput,
     "speed": speed,
