@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from s10 import RECIPES, InputError, ablation
@@ -74,6 +75,28 @@ def test_costs_are_read_rightly(measured):
     assert "without it" in figure.axes[0].get_xlabel()
     with pytest.raises(InputError, match="no ablation of 'assignment' is stored"):
         stored_ablation("assignment")
+
+
+def test_a_picture_of_small_and_negative_costs_shows_all_of_them():
+    """The ablation of the assignment: whiskers and words lay outside, the legend on a bar."""
+    table = pd.DataFrame(
+        {"ingredient": ["decay", "β2", "smoothing", "momentum"], "seeds": 2,
+         "brings": [0.15, 0.05, -0.29, -0.4], "std": [0.28, 0.21, 0.54, np.nan]},
+    )  # fmt: skip
+    figure = plot_ablation(table, 0.18)
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    inside = axes.get_window_extent()
+    for words in axes.texts:
+        box = words.get_window_extent()
+        assert inside.x0 <= box.x0
+        assert box.x1 <= inside.x1
+    ends = [cost + std for cost, std in zip(table["brings"], table["std"], strict=True)]
+    assert axes.get_xlim()[1] > np.nanmax(ends)
+    assert axes.get_xlim()[0] < -0.29 - 0.54
+    legend = axes.get_legend().get_window_extent()
+    assert not any(bar.get_window_extent().overlaps(legend) for bar in axes.patches[1:])
+    assert [words.get_text() for words in axes.texts] == ["−0.4", "−0.3", "+0.1", "+0.1"]
 
 
 def test_a_stored_run_of_the_whole_recipe_is_not_made_again(tmp_path, monkeypatch):

@@ -104,21 +104,29 @@ def plot_costs(costs: pd.DataFrame, spread: float = 0.0) -> Figure:
         color=[TRAIN if cost > 0 else TEST for cost in rows["cost"]], ecolor="0.3", capsize=2,
     )  # fmt: skip
     axes.set_yticks(rows.index, rows["trap"])
+    ends = (lengths + rows["std"].fillna(0)).clip(lower=spread)
     for place, row in rows.iterrows():
-        end = max(lengths[place], 0) + (0 if np.isnan(row["std"]) else row["std"])
-        words = f"{row['cost']:+.1f}" if row["diverged"] < row["seeds"] else "diverged"
+        words = (
+            f"{row['cost']:+.1f}".replace("-", "−")
+            if row["diverged"] < row["seeds"]
+            else "diverged"
+        )
         if row["cost"] > limit:
             words += " (cut off)"
         axes.annotate(
-            words, (max(end, spread), place), xytext=(6, 0),
+            words, (max(ends[place], 0), place), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
     lowest = (rows["cost"] - rows["std"].fillna(0)).min()
-    axes.set_xlim(min(-1.5 * spread, 1.2 * lowest), 1.3 * limit)
+    left = min(-1.5 * spread, 1.2 * lowest)
+    whole = rows["cost"].isna() | (rows["cost"] <= limit)
+    # Behind the last whisker there is room for words.
+    axes.set_xlim(left, max(1.3 * limit, 1.1 * ends[whole].max() - 0.1 * left))
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_xlabel("points of test accuracy lost")
     if spread:
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        # Above the bars: at any place among them there may be one.
+        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     tidy(axes)
     return figure
 
