@@ -2,15 +2,16 @@
 
     python benchmarks/time_to_accuracy.py --target 0.9 \\
         --recipe "laptop" --recipe "assignment --width 16" \\
-        --peer "airbench94=python airbench94.py" --rounds 3 --json FILE
+        --peer "airbench94=python airbench94.py {seed}" --rounds 3 --json FILE
 
 Each contender is a whole process: a recipe is `s10 train --recipe …` with the
 options that follow its name, a peer is any command that prints its accuracy as
 the last number of its last line (94.2 % or 0.942). They take turns, round after
-round (seed 0, 1, … for the recipes), so that a machine that slows down slows
-all of them. Nothing is left out: imports, reading the images and drawing the
-pictures count, and are shown apart. A run reaches the target if the test
-accuracy of its last epoch does; a better epoch before the last does not count.
+round (seed 0, 1, … for the recipes, and in place of "{seed}" in a peer's
+command), so that a machine that slows down slows all of them. Nothing is left out:
+imports, reading the images and drawing the pictures count, and are shown apart.
+A run reaches the target if the test accuracy of its last epoch does; a better
+epoch before the last does not count.
 
 With --json the runs are kept in FILE as they are made, and a second start goes
 on with those that are missing. With --keep DIR the recipe, metrics and summary
@@ -53,7 +54,7 @@ class Contender:
             SystemExit: the process failed, or says no accuracy.
         """
         if self.is_peer:
-            seconds, last = timed(self.words)
+            seconds, last = timed([word.replace("{seed}", str(seed)) for word in self.words])
             return {"seconds": seconds, "accuracy": accuracy_in(last, self.name)}
         with tempfile.TemporaryDirectory() as folder:
             words = ["-m", "s10", "train", "--recipe", *self.words, "--seed", str(seed)]

@@ -52,6 +52,11 @@ def test_the_clock_runs_from_the_start_of_the_process_to_its_last_line():
     assert last == "0.5"
 
 
+def test_a_peer_gets_the_seed_of_its_round():
+    contender = bench.Contender("it", tuple(python("print(0.5, 0.0{seed}7)")), is_peer=True)
+    assert [contender.run(seed, None)["accuracy"] for seed in (0, 3)] == [0.007, 0.037]
+
+
 def test_much_talk_on_stderr_does_not_stop_it():
     code = "import sys; sys.stderr.write('x' * 1_000_000); print('0.5')"
     assert bench.timed(python(code))[1] == "0.5"
