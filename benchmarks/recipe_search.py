@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--csv", type=Path, default=RESULTS / "recipe-search.csv")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     device = pick_device(options.device)
     try:
         recipe = changed(find_recipe(options.recipe), options.changes)

@@ -365,9 +365,9 @@ for views in VIEWS:
 #
 # ## Go on
 #
-# The recipe `laptop-94` is the same with twice the width and 10 epochs, the first three of them on small
-# pictures; its network is tested on six views of each image. `s10 train --recipe laptop-94`, and the
-# README says what it gives, and in what time.
+# The recipe `laptop-94` is the same with twice the width and 16 epochs; with more epochs there is
+# something to regularise, so it has CutOut again. `s10 train --recipe laptop-94`, and the README says
+# what it gives, and in what time.
 #
 # Change one thing and say beforehand what you expect: the last convolution of each block as a residual
 # one, ReLU in place of GELU, twice the LR. A short run shows most of it:

@@ -130,7 +130,7 @@ def test_lr_min_follows_lr_max():
 def test_the_laptops_recipes_differ_in_what_a_longer_training_needs():
     fast, better = RECIPES["laptop"], RECIPES["laptop-94"]
     names = {line.split()[0] for line in fast.differences(better)}
-    assert names == {"width", "epochs", "small_until", "test_views"}
+    assert names == {"width", "epochs", "pad", "cutout", "test_views"}
     assert fast.test_views == 1  # Its accuracy is stated as everybody's.
     assert fast.with_epochs(2).peak_epoch == 1  # The peak stays behind the first step.
 

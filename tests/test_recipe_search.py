@@ -41,7 +41,8 @@ def test_bad_input(tmp_path):
         (("epoch=1",), "did you mean epochs"),
         (("--recipe", "labtop"), "did you mean laptop"),
         (("--hold-out", "0"), "--hold-out must be from 1 to"),
-        (("lr_max=-1",), "lr_max"),
+        (("lr_max=-1",), "lr_max must be"),
+        (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between the changes.
     ):
         done = search("--csv", path, *words)
         assert done.returncode == 2
