@@ -42,7 +42,7 @@ def test_bad_input(tmp_path):
         (("--recipe", "labtop"), "did you mean laptop"),
         (("--hold-out", "0"), "--hold-out must be from 1 to"),
         (("lr_max=-1",), "lr_max must be"),
-        (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between the changes.
+        (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between.
     ):
         done = search("--csv", path, *words)
         assert done.returncode == 2
