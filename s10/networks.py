@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from s10.augment import normalise
+from s10.augment import SIZE, normalise
 from s10.custom_resnet import CustomResNet
+from s10.errors import InputError
 from s10.images.dataset import Images
 from s10.recipe import Recipe
 from s10.submissions.networks import ReluFirstNet, StridedNet
@@ -25,13 +26,24 @@ NETWORKS = {
     "trained_first_layer": TrainedFirstLayer,
     "random_filters": RandomFilters,
 }
+# They pool over whatever is left; the others need 32×32 pixels.
+TAKE_SMALL_PICTURES = ("whitened_net", "trained_first_layer", "random_filters")
 
 
 def make_network(recipe: Recipe, num_classes: int = 10) -> nn.Module:
     """The recipe's network, of the recipe's width, with new weights.
 
     Each takes images (N, 3, 32, 32) and gives (N, num_classes).
+
+    Raises:
+        InputError: the recipe has small pictures, which this network does not take.
     """
+    small = recipe.small_until and recipe.small_size != SIZE
+    if small and recipe.network not in TAKE_SMALL_PICTURES:
+        raise InputError(
+            f"{recipe.network} takes pictures of {SIZE} pixels only: take small_until 0, "
+            f"or a network of {', '.join(TAKE_SMALL_PICTURES)}"
+        )
     return NETWORKS[recipe.network](num_classes, recipe.width)
 
 

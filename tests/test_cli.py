@@ -224,6 +224,13 @@ def test_bad_ranges_give_one_line_and_leave_no_files(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_small_pictures_for_the_assignments_network(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").write_text('{"data": "shapes", "width": 2, "small_until": 0.5}')
+    fails(["train", "--recipe", "mine.json", "--out", "run"], capsys, "small_until", "32 pixels")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+
+
 def test_cuda_without_a_gpu(capsys, monkeypatch):
     import torch
 

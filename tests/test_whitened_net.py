@@ -8,13 +8,28 @@ from torch import nn
 
 from s10 import InputError, Recipe, initial_network
 from s10.augment import normalise
-from s10.networks import make_network
+from s10.networks import NETWORKS, TAKE_SMALL_PICTURES, make_network
 from s10.whitened_net import WhitenedNet, passing_on
 
 
 @pytest.mark.parametrize(("width", "classes", "size"), [(4, 2, 32), (16, 10, 24), (8, 7, 16)])
 def test_shapes(width, classes, size):
     assert WhitenedNet(classes, width)(torch.rand(3, 3, size, size)).shape == (3, classes)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_small_pictures_are_for_the_networks_that_take_them(name):
+    """The others pool until one pixel is left; `make_network` says so in place of PyTorch."""
+    recipe = Recipe(network=name, width=4, small_until=0.5)
+    if name in TAKE_SMALL_PICTURES:
+        for size in range(16, 33):
+            assert make_network(recipe).eval()(torch.rand(2, 3, size, size)).shape == (2, 10)
+        return
+    with pytest.raises(InputError, match=f"{name} takes pictures of 32 pixels.*whitened_net"):
+        make_network(recipe)
+    with pytest.raises(RuntimeError):
+        NETWORKS[name](10, 4).eval()(torch.rand(2, 3, 24, 24))
+    make_network(replace(recipe, small_size=32))
 
 
 def test_parameters():
