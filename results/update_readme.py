@@ -62,6 +62,10 @@ def training() -> str:
             spread = f"± {statistics.stdev(accuracies):.2f}: {each}"
         else:
             spread = "(one run)"
+        viewed = [summary.get("test_accuracy_of_views") for summary in summaries]
+        if None not in viewed:
+            views = first["recipe"]["test_views"]
+            spread += f"; over {views} views {100 * statistics.mean(viewed):.2f} %"
         seeds = ", ".join(str(summary["seed"]) for summary in summaries)
         rows.append(
             f"| `{command}` | {first['parameters']:,} "
