@@ -39,6 +39,7 @@ def runs(name: str) -> list[dict]:
 # The folder of an experiment, and the command that each of its seeds is made by.
 TRAINED = {
     "cifar10-width64": "s10 train --data cifar10",
+    "beyond-cifar10": "s10 train --recipe beyond",
     "cifar10-width16": "s10 train --data cifar10 --width 16",
     "shapes-width16": "make demo",
 }

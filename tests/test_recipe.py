@@ -127,6 +127,13 @@ def test_lr_min_follows_lr_max():
         Recipe().with_lr_max(math.nan)
 
 
+def test_beyond_the_assignment_network_epochs_and_images_are_the_same():
+    names = {line.split()[0] for line in Recipe().differences(RECIPES["beyond"])}
+    steps = {"optimizer", "peak_epoch", "lr_max", "lr_min", "final_lr", "beta2", "weight_decay"}
+    steps |= {"momentum_max", "momentum_min", "label_smoothing"}
+    assert names == steps | {"flip_alternately", "test_views"}
+
+
 def test_the_laptops_recipes_differ_in_what_a_longer_training_needs():
     fast, better = RECIPES["laptop"], RECIPES["laptop-94"]
     names = {line.split()[0] for line in fast.differences(better)}
