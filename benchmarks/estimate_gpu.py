@@ -2,7 +2,7 @@
 
     python benchmarks/estimate_gpu.py [--width 64]
 
-Two lower bounds are added up. The convolutions: their multiplications and
+Two times are added up. The convolutions: their multiplications and
 additions, forward and backward, by what the GPU's tensor cores reach. All else
 (batch norm, ReLU, pooling, the optimizer): the bytes that have to pass through
 its memory, by what that reaches. Each is a peak of the data sheet times a share
@@ -20,13 +20,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from s10 import CustomResNet, Recipe
 
 IMAGES, TEST_IMAGES = 50_000, 10_000
-# How often the output of such a layer is read or written in one step of training: the output
-# and its gradient, once each, are written, and every layer before or behind reads them.
-#   conv: output written and read by the next; its gradient written, and read twice (for the
-#   weights and for the inputs); its input read again. BN: read for the statistics, read for
-#   the result, written; backward read twice (output's gradient and input, for two sums), read
-#   again and written. ReLU: read, written; backward read twice, written. Pooling as ReLU.
-PASSES = {nn.Conv2d: 4, nn.BatchNorm2d: 8, nn.ReLU: 5, nn.MaxPool2d: 5}
+# How often such a layer reads or writes its input or the input's gradient, and its output or the
+# output's gradient, in one step of training, as a plain implementation does it.
+#   conv: input read, read again for the weights' gradient, the input's gradient written; output
+#   written, its gradient read for the weights and for the input. BN: input read for the
+#   statistics and for the result; backward input and output's gradient read twice (two sums,
+#   then the result), the input's gradient written. ReLU: the gradient goes where the output is
+#   above 0. Pooling: where the maxima were is kept in 8 bytes for each output.
+PASSES = {
+    nn.Conv2d: (3, 3),
+    nn.BatchNorm2d: (5, 3),
+    nn.ReLU: (2, 3),
+    nn.MaxPool2d: (2, 2 + 8),
+}
 ADAM_BYTES = 4 * 7  # per weight: gradient, weight and two moments read; three of them written
 
 
@@ -53,7 +59,9 @@ def work_of_a_step(width: int, batch: int) -> tuple[float, float]:
     model, traffic = CustomResNet(width=width), []
 
     def count(module, inputs, output):
-        traffic.append(2 * output.numel() * PASSES[type(module)])  # 16 bits are 2 bytes.
+        at_input, at_output = PASSES[type(module)]
+        numbers = at_input * inputs[0].numel() + at_output * output.numel()
+        traffic.append(2 * numbers)  # 16 bits are 2 bytes.
 
     for module in model.modules():
         if type(module) in PASSES:

@@ -17,7 +17,7 @@ from pathlib import Path
 from s10 import Recipe, eval_batches, evaluate, fit, load_images, seed_everything, train_batches
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
 from s10.errors import InputError
-from s10.networks import initial_network
+from s10.networks import initial_network, make_network
 from s10.recipes import find_recipe
 from s10.runs import commit
 
@@ -49,21 +49,30 @@ def main() -> None:
     parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE", help="fields of the recipe")
     parser.add_argument("--recipe", default="assignment", metavar="NAME", help="(assignment)")
     parser.add_argument("--width", type=int, help="(16 for the assignment, else the recipe's own)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="(the recipe's own)")
     parser.add_argument("--hold-out", type=int, default=10_000, metavar="N", help="(10000)")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--csv", type=Path, default=RESULTS / "recipe-search.csv")
+    parser.add_argument("--csv", type=Path, help="(for cifar10: results/recipe-search.csv)")
     options = parser.parse_intermixed_args()
     device = pick_device(options.device)
     try:
         recipe = changed(find_recipe(options.recipe), options.changes)
-        width = options.width or (16 if options.recipe == "assignment" else recipe.width)
-        recipe = replace(recipe, width=width, seed=options.seed)
-        images = load_images(options.data, options.data_dir)
+        chosen = {"width": options.width, "seed": options.seed, "data": options.data}
+        if options.recipe == "assignment" and not any(
+            c.startswith("width=") for c in options.changes
+        ):
+            chosen["width"] = options.width or 16
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        recipe = replace(recipe, **chosen)
+        make_network(recipe)  # Says now what would fail after the images have been read.
+        images = load_images(options.data, options.data_dir).normalised_by(recipe.std_of)
     except InputError as error:
         parser.error(str(error))
+    if options.csv is None and options.data != "cifar10":
+        parser.error("results/recipe-search.csv is for CIFAR-10; name another file with --csv")
+    path = options.csv or RESULTS / "recipe-search.csv"
     if not 0 < options.hold_out < len(images.train_images):
         parser.error(f"--hold-out must be from 1 to {len(images.train_images) - 1}")
     images = images.hold_out(options.hold_out)
@@ -72,7 +81,10 @@ def main() -> None:
     code = commit()
     seed_everything(recipe.seed)
     model, held_out = initial_network(recipe, images, device), eval_batches(images, device)
-    result = fit(model, train_batches(images, recipe, device), held_out, recipe, images.classes)
+    try:
+        result = fit(model, train_batches(images, recipe, device), held_out, recipe, images.classes)
+    except InputError as error:
+        parser.error(str(error))
     if result.interrupted:
         raise SystemExit("stopped; a run that is not finished makes no row")
     last, of_views = result.history.iloc[-1], ""
@@ -95,8 +107,8 @@ def main() -> None:
         "held_out_accuracy_of_views": of_views and round(of_views, 4),
         "device": describe(device),
     }
-    new = not options.csv.exists()
-    with open(options.csv, "a", newline="") as file:
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if new:
             writer.writeheader()

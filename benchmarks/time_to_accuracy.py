@@ -14,7 +14,8 @@ A run reaches the target if the test accuracy of its last epoch does; a better
 epoch before the last does not count.
 
 With --json the runs are kept in FILE as they are made, and a second start goes
-on with those that are missing. With --keep DIR the recipe, metrics and summary
+on with those that are missing; runs of a recipe or a command that has changed since
+are refused. With --keep DIR the recipe, metrics and summary
 of each run of a recipe without further options go to DIR/NAME-DATA/seedN.
 """
 
@@ -29,10 +30,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from s10 import Recipe
 from s10.device import describe, pick_device
+from s10.recipes import find_recipe
 from s10.runs import commit, versions, write_atomically
 
 KEPT = ("recipe.json", "metrics.csv", "summary.json")
@@ -182,6 +185,20 @@ def contenders(options, parser) -> list[Contender]:
     return found
 
 
+def changed_since(runs: list[dict], runner: Contender) -> str:
+    """What of this contender is not as in its runs that are kept; empty if all is."""
+    for run in runs:
+        if run["name"] != runner.name:
+            continue
+        if run["command"] != shlex.join(runner.words):
+            return f"another command for {runner.name}: {run['command']}"
+        if not runner.is_peer and len(runner.words) == 1:
+            now = replace(find_recipe(runner.name), seed=run["round"])
+            if lines := Recipe.from_dict(run["recipe"]).differences(now):
+                return f"another recipe {runner.name}: {', '.join(lines)}"
+    return ""
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", type=float, required=True, help="test accuracy, such as 0.9")
@@ -202,6 +219,9 @@ def main(arguments: list[str] | None = None) -> None:
         found = json.loads(options.json.read_text())
         if found["target"] != options.target:
             parser.error(f"{options.json} is for a target of {found['target']:g}")
+        for runner in runners:
+            if changed := changed_since(found["runs"], runner):
+                parser.error(f"{options.json} has {changed}; name another file")
     for number in range(options.rounds):
         for runner in runners:
             if any((run["name"], run["round"]) == (runner.name, number) for run in found["runs"]):

@@ -361,7 +361,8 @@ plot_ablation(table, whole.std(ddof=1))
 
 # %% [markdown]
 # (`without`: test accuracy without it, `brings`: points that the whole recipe has more; both at width
-# 16. The grey band is what another seed alone does.)
+# 16. The grey band is the standard deviation of these two seeds; that of the three in the README is
+# twice as large.)
 #
 # A surprise: nothing here is worth much more than another seed, and three settings may even
 # harm. Yet label smoothing had stood out by half a point on held-out training images, in *one run*

@@ -48,7 +48,7 @@ TRAINED = {
 def training() -> str:
     """The table of trained networks: one row for each experiment."""
     rows = [
-        "| command | parameters | test accuracy after epoch 24 | seeds | training | on |",
+        "| command | parameters | test accuracy after epoch 24 | seeds | training, tests | on |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, command in TRAINED.items():

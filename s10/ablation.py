@@ -22,12 +22,12 @@ ABLATIONS = {
     "laptop": {
         "whitening layer": {"network": "trained_first_layer"},
         "filters that pass on": {"network": "random_filters"},
-        # AdamW with the assignment's LR, momenta and decay.
+        # AdamW with the assignment's LR (LRMIN at the end), momenta and decay.
         "Muon": {
             name: getattr(Recipe(), name)
             for name in (
-                "optimizer", "lr_max", "lr_min", "momentum_max", "momentum_min", "beta2",
-                "weight_decay",
+                "optimizer", "lr_max", "lr_min", "final_lr", "momentum_max", "momentum_min",
+                "beta2", "weight_decay",
             )
         },
         "alternating flips": {"flip_alternately": False},

@@ -16,9 +16,10 @@ class Muon(Optimizer):
     The filters of a layer are a matrix with a row for each output channel. The
     momentum of its gradient (Nesterov's) is made orthogonal, so that a direction
     that the gradient hardly knows counts as much as its main one, and that is
-    the step. Then the filters get back their length, √channels: behind them is a
-    batch norm, for which only their direction counts. The orthogonal matrix is
-    just as long, so the LR says what part of the filters a step replaces.
+    the step. Before each step the filters get back their length, √channels: behind
+    them is a batch norm, for which only their direction counts. The orthogonal matrix
+    is just as long, so the LR says what part of the filters a step replaces. (Where
+    there are more filters than weights in each, it is shorter, and so is the step.)
 
     Jordan et al., "Muon: An optimizer for hidden layers in neural networks"
     (2024); AdamW: Loshchilov & Hutter (2017). PyTorch's own `torch.optim.Muon`

@@ -1,4 +1,4 @@
-"""The network of the laptop's recipe: as few multiplications as 94 % can be had for.
+"""The network of the laptop's recipe: few multiplications for an image.
 
 In the main the network of Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single
 GPU" (2024), section 3, which goes back to Page, "How to Train Your ResNet" (2018).

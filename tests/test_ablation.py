@@ -30,8 +30,12 @@ def test_each_takes_away_something(name, ingredient):
 
 def test_without_muon_it_is_the_assignments_optimizer():
     changed, assignment = without("laptop", "Muon"), RECIPES["assignment"]
-    for name in ("optimizer", "lr_max", "lr_min", "momentum_max", "beta2", "weight_decay"):
+    steps = {"optimizer", "lr_max", "lr_min", "final_lr", "beta2", "weight_decay"}
+    steps |= {"momentum_max", "momentum_min"}
+    for name in steps:
         assert getattr(changed, name) == getattr(assignment, name)
+    others = {line.split()[0] for line in changed.differences(RECIPES["laptop"])} - steps
+    assert others == set()
     assert changed.network == RECIPES["laptop"].network
 
 

@@ -25,12 +25,20 @@ def test_the_arithmetic_is_that_of_the_network():
 
 
 def test_the_traffic_is_that_of_the_activations():
-    """Counted by hand for the prep layer, of which every image has 64 × 32 × 32 outputs thrice."""
+    """Counted by hand for the prep layer: 64 × 32 × 32 outputs of an image, thrice."""
     _, wide = estimate.work_of_a_step(64, 512)
     _, wider = estimate.work_of_a_step(128, 512)
     assert wider / wide == pytest.approx(2, rel=0.15)  # Activations grow with the width.
-    prep = 2 * 64 * 32 * 32 * (4 + 8 + 5)
-    assert prep * 512 < wide < 6 * prep * 512
+    prep = 2 * 32 * 32 * (3 * 3 + 64 * (3 + 8 + 5))
+    # The rest, by hand as well: conv, pooling, BN, ReLU of three layers, two residual blocks.
+    halves = [(64, 128, 32), (128, 256, 16), (256, 512, 8)]
+    down = sum(
+        2 * (side**2 * (3 * few + 3 * many + 2 * many) + (side // 2) ** 2 * many * (10 + 8 + 5))
+        for few, many, side in halves
+    )
+    blocks = sum(2 * 2 * side**2 * many * (6 + 8 + 5) for many, side in ((128, 16), (512, 4)))
+    last = 2 * 512 * (2 * 16 + 10)
+    assert wide == pytest.approx((prep + down + blocks + last) * 512 + 6_573_130 * 28)
 
 
 def test_the_estimate_is_a_range_and_the_faster_gpu_is_faster():

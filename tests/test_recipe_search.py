@@ -43,9 +43,25 @@ def test_bad_input(tmp_path):
         (("--hold-out", "0"), "--hold-out must be from 1 to"),
         (("lr_max=-1",), "lr_max must be"),
         (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between.
+        (("small_until=0.5",), "32 pixels only"),
+        (("width=2", "batch_size=5000", "epochs=1", "peak_epoch=1"), "step"),
     ):
         done = search("--csv", path, *words)
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     assert not path.exists()
+    stored = (ROOT / "results" / "recipe-search.csv").read_bytes()
+    assert "--csv" in search("width=2", "epochs=1", "peak_epoch=1").stderr  # Not into CIFAR-10's.
+    assert (ROOT / "results" / "recipe-search.csv").read_bytes() == stored
+
+
+def test_what_a_change_says_is_what_is_trained(tmp_path):
+    path = tmp_path / "search.csv"
+    words = ("--hold-out", "4000", "--csv", path, "epochs=1", "peak_epoch=1")
+    for more in (("width=3", "seed=5"), ("width=3", "seed=5", "std_of=images")):
+        done = search(*words, *more)
+        assert done.returncode == 0, done.stderr
+    one, other = read(path)
+    assert (one["width"], one["seed"]) == ("3", "5")
+    assert one["held_out_loss"] != other["held_out_loss"]

@@ -4,9 +4,12 @@ import importlib.util
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from s10 import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -128,6 +131,26 @@ def test_another_target_does_not_mix_with_the_runs_that_are_there(tmp_path, caps
     assert "for a target of 0.9" in capsys.readouterr().err
 
 
+def test_runs_of_what_has_changed_since_are_not_mixed_with_new_ones(tmp_path, capsys):
+    file = tmp_path / "runs.json"
+    start = ["--target", "0.9", "--json", str(file), "--rounds", "1"]
+    bench.main([*start, "--peer", peer("a", "1")])
+    with pytest.raises(SystemExit):
+        bench.main([*start, "--peer", peer("a", "0.5")])
+    assert "another command for a" in capsys.readouterr().err
+
+    run = {"name": "laptop", "command": "laptop", "round": 0, "seconds": 9.0, "accuracy": 0.9}
+    run["recipe"] = asdict(RECIPES["laptop"])
+    file.write_text(json.dumps({"target": 0.9, "runs": [run]}))
+    bench.main([*start, "--recipe", "laptop"])  # It is there already.
+    assert "1 of 1 reached" in capsys.readouterr().out
+    run["recipe"]["epochs"] = 8
+    file.write_text(json.dumps({"target": 0.9, "runs": [run]}))
+    with pytest.raises(SystemExit):
+        bench.main([*start, "--recipe", "laptop"])
+    assert "another recipe laptop: epochs was 8, not 7" in capsys.readouterr().err
+
+
 def test_a_recipe_is_a_whole_run_and_its_parts_add_up(tmp_path):
     file = tmp_path / "runs.json"
     recipe = "assignment --data shapes --width 4 --epochs 2"
@@ -179,13 +202,13 @@ def test_the_picture_shows_the_median_run_of_each(tmp_path, capsys):
     runs = [
         run("laptop", 50.0, 0.91, curve=[[20, 0.7], [40, 0.91]]),
         run("laptop", 30.0, 0.93, curve=[[20, 0.8], [29, 0.93]]),
-        run("laptop", 40.0, 0.92, curve=[[20, 0.75], [35, 0.92]]),
+        run("laptop", 40.0, 0.926, curve=[[20, 0.75], [35, 0.92]], views=6),
         run("peer", 900.0, 0.941),
     ]
     figure = drawing.plot([{"target": 0.9, "runs": runs}])
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["laptop: 92.0 % in 40 s", "peer: 94.1 % in 900 s"]
+    assert labels == ["laptop: 92.2 % in 40 s, over 6 views", "peer: 94.1 % in 900 s"]
     assert axes.lines[0].get_xydata().tolist() == [[20, 75], [35, 92]]
     assert "a CPU" in axes.get_title(loc="left")
     file = tmp_path / "runs.json"

@@ -71,7 +71,9 @@ def whitening(function) -> None:
         raise Wrong("W · covariance · Wᵀ is not the identity.")
 
 
-@check("Exercise 5.3", "So a direction a hundred times fainter than the main one is heard, too.")
+@check(
+    "Exercise 5.3", "The recipe makes three, for speed: they leave it at 0.4, which is heard, too."
+)
 def iterations_until_heard(answer) -> None:
     """How many Newton–Schulz iterations take a singular value of 0.01 above 0.5."""
     value, right = 0.01, 0

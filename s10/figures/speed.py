@@ -25,7 +25,7 @@ def newton_schulz() -> Figure:
     axes.axhspan(0.68, 1.2, color="0.9", zorder=0)
     axes.text(0.0011, 1.55, "about the same for all", va="center", fontsize=9, color="0.3")
     axes.set_ylim(1e-3, 3)
-    axes.set_xlabel("singular value of the momentum, its largest 1")
+    axes.set_xlabel("singular value of the momentum, divided by its length")
     axes.set_ylabel("… of the step")
     axes.set_title("Three iterations level all but the faintest directions", loc="left")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
