@@ -44,7 +44,10 @@ def test_bad_input(tmp_path):
         (("lr_max=-1",), "lr_max must be"),
         (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between.
         (("small_until=0.5",), "32 pixels only"),
-        (("width=2", "batch_size=5000", "epochs=1", "peak_epoch=1"), "step"),
+        (
+            ("--hold-out", "4000", "width=2", "batch_size=5000", "epochs=1", "peak_epoch=1"),
+            "smaller batch",
+        ),
     ):
         done = search("--csv", path, *words)
         assert done.returncode == 2
