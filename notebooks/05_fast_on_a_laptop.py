@@ -372,11 +372,9 @@ for views in VIEWS:
 #
 # ## Go on
 #
-# The recipe `laptop-94` is the same with half as many channels again and 17 epochs, and six views of
-# each test image. With more epochs there is something to regularise, so the images are shifted by up
-# to 4 pixels in place of 2; they are small for three tenths of the run in place of half of it. Muon's
-# momentum is 0.8 in place of 0.6, and its LR 0.08 in place of 0.12. `s10 train --recipe laptop-94`,
-# and the README says what it gives, and in what time.
+# The recipe `laptop-94` is the same with twice the width and 16 epochs, and with six views of each test
+# image; with more epochs there is something to regularise, so it has CutOut again, and shifts by up to
+# 3 pixels. `s10 train --recipe laptop-94`, and the README says what it gives, and in what time.
 #
 # Change one thing and say beforehand what you expect: the last convolution of each block as a residual
 # one, ReLU in place of GELU (a ReLU with a round corner, which this network has), twice the LR. A short
