@@ -17,7 +17,7 @@ from pathlib import Path
 from s10 import Recipe, eval_batches, evaluate, fit, load_images, seed_everything, train_batches
 from s10.device import describe, keep_freed_memory, pick_device, pick_precision
 from s10.errors import InputError
-from s10.networks import initial_network, make_network
+from s10.networks import initial_network
 from s10.recipes import find_recipe
 from s10.runs import commit
 
@@ -56,23 +56,21 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--csv", type=Path, help="(for cifar10: results/recipe-search.csv)")
     options = parser.parse_intermixed_args()
-    device = pick_device(options.device)
-    try:
-        recipe = changed(find_recipe(options.recipe), options.changes)
-        chosen = {"width": options.width, "seed": options.seed, "data": options.data}
-        if options.recipe == "assignment" and not any(
-            c.startswith("width=") for c in options.changes
-        ):
-            chosen["width"] = options.width or 16
-        chosen = {name: value for name, value in chosen.items() if value is not None}
-        recipe = replace(recipe, **chosen)
-        make_network(recipe)  # Says now what would fail after the images have been read.
-        images = load_images(options.data, options.data_dir).normalised_by(recipe.std_of)
-    except InputError as error:
-        parser.error(str(error))
     if options.csv is None and options.data != "cifar10":
         parser.error("results/recipe-search.csv is for CIFAR-10; name another file with --csv")
     path = options.csv or RESULTS / "recipe-search.csv"
+    device = pick_device(options.device)
+    try:
+        recipe = find_recipe(options.recipe)
+        if options.recipe == "assignment":
+            recipe = replace(recipe, width=16)
+        recipe = replace(changed(recipe, options.changes), data=options.data)
+        for name in ("width", "seed"):
+            if (value := getattr(options, name)) is not None:
+                recipe = replace(recipe, **{name: value})
+        images = load_images(options.data, options.data_dir).normalised_by(recipe.std_of)
+    except InputError as error:
+        parser.error(str(error))
     if not 0 < options.hold_out < len(images.train_images):
         parser.error(f"--hold-out must be from 1 to {len(images.train_images) - 1}")
     images = images.hold_out(options.hold_out)
@@ -80,8 +78,9 @@ def main() -> None:
         keep_freed_memory()
     code = commit()
     seed_everything(recipe.seed)
-    model, held_out = initial_network(recipe, images, device), eval_batches(images, device)
+    held_out = eval_batches(images, device)
     try:
+        model = initial_network(recipe, images, device)
         result = fit(model, train_batches(images, recipe, device), held_out, recipe, images.classes)
     except InputError as error:
         parser.error(str(error))

@@ -43,7 +43,7 @@ def test_bad_input(tmp_path):
         (("--hold-out", "0"), "--hold-out must be from 1 to"),
         (("lr_max=-1",), "lr_max must be"),
         (("cutout=0", "--width", "2", "lr_max=-1"), "lr_max must be"),  # Options between.
-        (("small_until=0.5",), "32 pixels only"),
+        (("--hold-out", "4000", "small_until=0.5"), "32 pixels only"),
         (
             ("--hold-out", "4000", "width=2", "batch_size=5000", "epochs=1", "peak_epoch=1"),
             "smaller batch",
@@ -62,9 +62,12 @@ def test_bad_input(tmp_path):
 def test_what_a_change_says_is_what_is_trained(tmp_path):
     path = tmp_path / "search.csv"
     words = ("--hold-out", "4000", "--csv", path, "epochs=1", "peak_epoch=1")
-    for more in (("width=3", "seed=5"), ("width=3", "seed=5", "std_of=images")):
+    third = ("width=3", "seed=5")
+    for more in (third, (*third, "std_of=images"), ("width=64",), ("--width", "2", "width=3")):
         done = search(*words, *more)
         assert done.returncode == 0, done.stderr
-    one, other = read(path)
+    one, other, whole, option = read(path)
+    assert (whole["width"], whole["seed"]) == ("64", "0")  # The assignment's own, said aloud.
+    assert option["width"] == "2"
     assert (one["width"], one["seed"]) == ("3", "5")
     assert one["held_out_loss"] != other["held_out_loss"]
