@@ -4,7 +4,8 @@
 
 Of each recipe the run with the median time is drawn, epoch by epoch on one view of
 each image, counted from the start of the process. The diamond is the median time and
-the mean accuracy of all runs, over as many views as the recipe has.
+the mean accuracy of all runs, over as many views as the recipe has; a peer's accuracy is
+what it says itself. Without --json the stored runs at full width are drawn, too.
 """
 
 import argparse
@@ -16,13 +17,24 @@ from matplotlib.figure import Figure
 
 from s10.figures.__main__ import save_figure
 from s10.plots.style import PALETTE, new_figure, tidy
+from time_to_accuracy import result_of
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+# Trained alone, for they take an hour: the name of the recipe, and where its run is.
+ALONE = {"assignment": "cifar10-width64/seed0", "beyond": "beyond-cifar10/seed0"}
 
 
 def median_run(runs: list[dict]) -> dict:
     """The run whose time is in the middle (of an even number, the faster of the two)."""
     return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
+
+
+def stored_run(name: str, folder: Path) -> dict:
+    """A run in results/ as a row of `time_to_accuracy.py`; the start of Python is not in it."""
+    summary = json.loads((folder / "summary.json").read_text())
+    seconds = summary["total_seconds"]
+    row = {"name": name, "seconds": seconds, "device": summary["device"]}
+    return row | result_of(folder, seconds)
 
 
 def plot(files: list[dict]) -> Figure:
@@ -41,9 +53,11 @@ def plot(files: list[dict]) -> Figure:
         accuracy = 100 * statistics.mean(run["accuracy"] for run in mine)
         axes.plot(end, accuracy, "D", color=colour, markersize=6)
         views = f", over {run['views']} views" if run.get("views", 1) > 1 else ""
+        if "views" not in run:
+            views = ", as it says itself"
         label = f"{name}: {accuracy:.1f} % in {end:.0f} s{views}"
         axes.plot([], [], "D-", color=colour, markersize=5, label=label)
-    for target in sorted({found["target"] for found in files}):
+    for target in sorted({found["target"] for found in files if "target" in found}):
         axes.axhline(100 * target, color="0.5", linestyle=":", linewidth=1)
     axes.set_xscale("log")
     axes.set_ylim(60, 96)
@@ -53,7 +67,8 @@ def plot(files: list[dict]) -> Figure:
     axes.set_title(f"CIFAR-10 on {device}: accuracy against time", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     tidy(axes)
-    axes.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
+    ticks = (10, 30, 100, 300, 1000, 3000)
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     return figure
 
@@ -66,7 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
     paths = options.json or sorted(RESULTS.glob("time-to-accuracy-*.json"))
     if not paths:
         parser.error("nothing is measured yet; see benchmarks/time_to_accuracy.py")
-    save_figure(plot([json.loads(path.read_text()) for path in paths]), options.picture)
+    files = [json.loads(path.read_text()) for path in paths]
+    if not options.json:
+        files.append({"runs": [stored_run(name, RESULTS / at) for name, at in ALONE.items()]})
+    save_figure(plot(files), options.picture)
 
 
 if __name__ == "__main__":

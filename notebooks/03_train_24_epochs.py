@@ -335,8 +335,8 @@ lab.sign(s10.plot_schedule(rates, momenta, steps_per_epoch))
 # %% [markdown]
 # ### What each setting brings
 #
-# The assignment leaves five of these settings open. To see what one is worth, take it away and leave
-# everything else as it is: an *ablation*. What stands in its place:
+# The assignment leaves many of these settings open. To see what one is worth, take it away and leave
+# everything else as it is: an *ablation*. It was made for five of them. What stands in their place:
 
 # %%
 from s10.ablation import ABLATIONS, stored_ablation, whole_recipe

@@ -178,7 +178,8 @@ def estimate() -> str:
         f"**Estimated, not measured**: 24 epochs at full width are {flops * steps / 1e15:.1f} "
         f"PFLOP and {traffic * steps / 1e12:.0f} TB of memory traffic; from the peaks of "
         "the data sheets and usual shares of them "
-        f"([`estimate_gpu.py`](benchmarks/estimate_gpu.py)): {each}."
+        f"([`estimate_gpu.py`](benchmarks/estimate_gpu.py)): {each} of training and tests. "
+        "Imports, reading the images and the start of each kernel are not counted."
     )
 
 

@@ -200,18 +200,36 @@ def test_the_picture_shows_the_median_run_of_each(tmp_path, capsys):
         return {"name": name, "seconds": seconds, "accuracy": accuracy, "device": "a CPU", **more}
 
     runs = [
-        run("laptop", 50.0, 0.91, curve=[[20, 0.7], [40, 0.91]]),
-        run("laptop", 30.0, 0.93, curve=[[20, 0.8], [29, 0.93]]),
+        run("laptop", 50.0, 0.91, curve=[[20, 0.7], [40, 0.91]], views=6),
+        run("laptop", 30.0, 0.93, curve=[[20, 0.8], [29, 0.93]], views=6),
         run("laptop", 40.0, 0.926, curve=[[20, 0.75], [35, 0.92]], views=6),
         run("peer", 900.0, 0.941),
     ]
     figure = drawing.plot([{"target": 0.9, "runs": runs}])
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["laptop: 92.2 % in 40 s, over 6 views", "peer: 94.1 % in 900 s"]
+    assert labels == [
+        "laptop: 92.2 % in 40 s, over 6 views", "peer: 94.1 % in 900 s, as it says itself",
+    ]  # fmt: skip
     assert axes.lines[0].get_xydata().tolist() == [[20, 75], [35, 92]]
     assert "a CPU" in axes.get_title(loc="left")
     file = tmp_path / "runs.json"
     file.write_text(json.dumps({"target": 0.9, "runs": runs}))
     drawing.main([str(tmp_path / "it.png"), "--json", str(file)])
     assert (tmp_path / "it.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("name", "place"), drawing.ALONE.items())
+def test_the_runs_at_full_width_are_drawn_with_what_is_stored_of_them(name, place):
+    row = drawing.stored_run(name, drawing.RESULTS / place)
+    summary = json.loads((drawing.RESULTS / place / "summary.json").read_text())
+    assert row["name"] == name
+    assert row["recipe"]["width"] == 64
+    assert row["seconds"] == pytest.approx(sum(summary["seconds"].values()), abs=1)
+    assert len(row["curve"]) == 24
+    seconds, accuracies = zip(*row["curve"], strict=True)
+    assert list(seconds) == sorted(seconds)
+    assert 0 < row["seconds"] - seconds[-1] < 60  # The tests over views, and the pictures.
+    assert accuracies[-1] == summary["test_accuracy"]
+    figure = drawing.plot([{"target": 0.9, "runs": [row]}, {"runs": [row]}])
+    assert len(figure.axes[0].get_legend().get_texts()) == 1
