@@ -43,7 +43,7 @@ def plot(files: list[dict]) -> Figure:
     for found in files:
         for run in found["runs"]:
             runs.setdefault(run["name"], []).append(run)
-    figure, axes = new_figure(8, 4.2)
+    figure, axes = new_figure(8, 4.8)
     for number, (name, mine) in enumerate(runs.items()):
         run, colour = median_run(mine), PALETTE[number]
         if "curve" in run:
@@ -55,7 +55,7 @@ def plot(files: list[dict]) -> Figure:
         views = f", over {run['views']} views" if run.get("views", 1) > 1 else ""
         if "views" not in run:
             views = ", as it says itself"
-        label = f"{name}: {accuracy:.1f} % in {end:.0f} s{views}"
+        label = f"{name}: {accuracy:.1f} % in {end:,.0f} s{views}"
         axes.plot([], [], "D-", color=colour, markersize=5, label=label)
     for target in sorted({found["target"] for found in files if "target" in found}):
         axes.axhline(100 * target, color="0.5", linestyle=":", linewidth=1)
@@ -65,7 +65,8 @@ def plot(files: list[dict]) -> Figure:
     axes.set_ylabel("test accuracy, per cent")
     device = next(iter(runs.values()))[0]["device"]
     axes.set_title(f"CIFAR-10 on {device}: accuracy against time", loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    # Below: between the curves there is no room for six lines.
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2)
     tidy(axes)
     ticks = (10, 30, 100, 300, 1000, 3000)
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
