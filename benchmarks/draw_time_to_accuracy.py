@@ -14,10 +14,10 @@ import statistics
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from time_to_accuracy import result_of
 
 from s10.figures.__main__ import save_figure
 from s10.plots.style import PALETTE, new_figure, tidy
-from time_to_accuracy import result_of
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # Trained alone, for they take an hour: the name of the recipe, and where its run is.
