@@ -52,9 +52,10 @@ def plot(files: list[dict]) -> Figure:
         end = statistics.median(run["seconds"] for run in mine)
         accuracy = 100 * statistics.mean(run["accuracy"] for run in mine)
         axes.plot(end, accuracy, "D", color=colour, markersize=6)
-        views = f", over {run['views']} views" if run.get("views", 1) > 1 else ""
         if "views" not in run:
             views = ", as it says itself"
+        else:
+            views = f", over {run['views']} views" if run["views"] > 1 else ""
         label = f"{name}: {accuracy:.1f} % in {end:,.0f} s{views}"
         axes.plot([], [], "D-", color=colour, markersize=5, label=label)
     for target in sorted({found["target"] for found in files if "target" in found}):

@@ -233,3 +233,11 @@ def test_the_runs_at_full_width_are_drawn_with_what_is_stored_of_them(name, plac
     assert accuracies[-1] == summary["test_accuracy"]
     figure = drawing.plot([{"target": 0.9, "runs": [row]}, {"runs": [row]}])
     assert len(figure.axes[0].get_legend().get_texts()) == 1
+
+
+def test_without_files_all_that_is_stored_is_drawn(tmp_path, monkeypatch):
+    drawn, plot = [], drawing.plot
+    monkeypatch.setattr(drawing, "plot", lambda files: drawn.extend(files) or plot(files))
+    drawing.main([str(tmp_path / "it.png")])
+    names = {run["name"] for file in drawn for run in file["runs"]}
+    assert names >= {"laptop", "laptop-94", *drawing.ALONE}
