@@ -1,0 +1,1 @@
+"""What the lesson runs on: devices, progress, checkpoints, signals, processes."""

@@ -1,0 +1,378 @@
+"""Checkpoints: everything that a run depends on, saved as it goes, so that it resumes exactly.
+
+A file is one line, which names the format and the SHA-256 of the rest, followed by what
+`torch.save` writes. It is written atomically and loaded with `weights_only=True`, so
+nothing in it is executed.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import pickle
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from s10.runtime.device import describe_device, pick_precision
+from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext
+from s10.runtime.errors import InputError
+from s10.runtime.files import write_atomically
+from s10.runtime.hooks import Hook
+
+MAGIC = b"s10 checkpoint 2, sha256 "
+HEADER = len(MAGIC) + 64 + 1
+NAME = re.compile(r"(\d{6,12})\.checkpoint")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+SECONDS = 10  # between checkpoints after epochs shorter than that: writing takes 0.2 to 0.4 s
+
+
+class DamagedCheckpoint(InputError):
+    """The file is not a checkpoint of s10, or not the one that was written."""
+
+
+def write_checkpoint(path: Path, content: dict) -> None:
+    """Write one file atomically: tensors, numbers, strings, and containers of these.
+
+    Raises:
+        TypeError: the content holds something else, which could not be loaded again.
+        OSError: the disk is full, say; the file is then what it was.
+    """
+    buffer = io.BytesIO()
+    try:
+        torch.save(_without_numpy_numbers(content), buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True, map_location="cpu")
+    except (pickle.PickleError, AttributeError) as error:
+        unknown = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds a {unknown[1]}" if unknown else str(error).splitlines()[0]
+        raise TypeError(reason) from None
+    body = buffer.getvalue()
+    write_atomically(path, MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def _without_numpy_numbers(value):
+    """Python's numbers instead: an LR from np.geomspace could not be loaded again."""
+    if type(value) is dict:
+        return {key: _without_numpy_numbers(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_without_numpy_numbers(inner) for inner in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def read_checkpoint(path: Path) -> dict:
+    """The content of one file, tensors on the CPU.
+
+    The checksum is compared piece by piece before anything is loaded, so a damaged or
+    foreign file of any size takes no memory.
+
+    Raises:
+        DamagedCheckpoint: the file is truncated, changed, or something else.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(HEADER)
+            if not header.startswith(MAGIC):
+                raise DamagedCheckpoint(f"{path} is not a checkpoint of this version of s10")
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+            if header[len(MAGIC) :] != digest.hexdigest().encode() + b"\n":
+                raise DamagedCheckpoint(f"{path} is truncated or changed: its checksum is wrong")
+            file.seek(HEADER)
+            body = io.BytesIO(file.read())
+    except OSError as error:
+        raise DamagedCheckpoint(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return torch.load(body, weights_only=True, map_location="cpu")
+    except Exception as error:  # Of any type, where somebody made the checksum fit.
+        raise DamagedCheckpoint(
+            f"{path} is not a checkpoint of s10 ({type(error).__name__})"
+        ) from None
+
+
+@dataclass
+class CheckpointFolder:
+    """The newest checkpoints of one run, `000001.checkpoint` and so on; the last two are kept."""
+
+    folder: Path
+    keep: int = 2
+    number: int | None = None  # of the one that was written or read last
+
+    def files(self) -> list[Path]:
+        """The checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.stem))
+
+    def save(self, content: dict) -> Path:
+        """Write the next one, then remove those that are too old.
+
+        Where there is no room for a third beside two, the older one goes first.
+
+        Raises:
+            OSError: it could not be written; the newest one that was there still is.
+            TypeError: as in `write_checkpoint`.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.number is None:
+            self.number = max((int(path.stem) for path in self.files()), default=0)
+        path = self.folder / f"{self.number + 1:06d}.checkpoint"
+        for part in self.folder.glob(".*.checkpoint.part"):  # Of a process that was killed.
+            _remove(part)
+        try:
+            write_checkpoint(path, content)
+        except OSError as error:
+            others = [old for old in self.files() if int(old.stem) != self.number]
+            if error.errno not in NO_ROOM or not others:
+                raise
+            for old in others:
+                old.unlink()
+            write_checkpoint(path, content)
+        self.number += 1
+        for old in self.files():
+            # One with a larger number was damaged, or belongs to a later part of the run
+            # that is now trained again.
+            if not self.number - self.keep < int(old.stem) <= self.number:
+                _remove(old)
+        return path
+
+    def newest(self) -> dict | None:
+        """The newest intact one; None if there are none. Prints which ones it skips.
+
+        Raises:
+            DamagedCheckpoint: there are some, and every one is damaged.
+        """
+        for path in reversed(files := self.files()):
+            try:
+                content = read_checkpoint(path)
+            except DamagedCheckpoint as error:
+                print(f"{error}; using the previous one", flush=True)
+                continue
+            self.number = int(path.stem)
+            return content
+        if files:
+            raise DamagedCheckpoint(
+                f"no checkpoint in {self.folder} is intact; use another folder to start again"
+            )
+        return None
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # What stays costs room, and nothing else.
+        path.unlink()
+
+
+class Checkpointer(Hook):
+    """Saves a run as it goes: `fit(…, hooks=[Checkpointer("folder", resume=True)])`.
+
+    A checkpoint is written after every epoch (of epochs shorter than `SECONDS`: every
+    `SECONDS`), every `minutes` within one, and when the run is stopped. Where writing
+    fails, that is reported and training continues. Loaders that cannot begin within an
+    epoch (a plain DataLoader) have checkpoints after epochs only.
+
+    Args:
+        folder: of the checkpoints of one run.
+        resume: continue from the newest checkpoint in the folder, as if there had been
+            no interruption; without any, start at the beginning.
+        minutes: between two checkpoints within an epoch.
+        context: the processes that train together; the main process writes.
+
+    Raises (from `fit`):
+        InputError: the checkpoint is of another recipe, other classes or other images, or
+            the folder holds one and `resume` is false.
+        DamagedCheckpoint: no checkpoint is intact.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        resume: bool = False,
+        minutes: float = 5.0,
+        context: DistributedContext = SINGLE_PROCESS,
+    ):
+        self.folder = CheckpointFolder(Path(folder).expanduser())
+        self.resume, self.minutes, self.context = resume, minutes, context
+        self.last_position: str | None = None  # of the newest checkpoint
+        self.last_saved = time.monotonic()
+        self.data: dict = {}
+
+    def on_start(self, state) -> None:
+        fingerprint = getattr(state.train_loader, "fingerprint", lambda: None)
+        self.data = {"classes": list(state.classes), "fingerprint": fingerprint()}
+        if self.resume:
+            found = self.folder.newest() if self.context.is_main_process else None
+            if (content := self.context.broadcast(found)) is not None:
+                self._restore(state, content)
+            elif self.context.is_main_process:
+                print(f"no checkpoint in {self.folder.folder} yet: starting at the beginning")
+        elif self.context.is_main_process and self.folder.files():
+            raise InputError(
+                f"{self.folder.folder} holds the checkpoints of a run; resume it (resume=True), "
+                "or use another folder"
+            )
+        self.last_saved = time.monotonic()
+
+    def on_step(self, state) -> None:
+        due = time.monotonic() - self.last_saved > 60 * self.minutes
+        if hasattr(state.train_loader, "first_batch") and self._agree(due or state.stop):
+            self._save(state)
+
+    def on_epoch(self, state) -> None:
+        due = time.monotonic() - self.last_saved >= min(SECONDS, 60 * self.minutes)
+        if self._agree(due or state.stop or state.finished):
+            self._save(state)
+
+    def on_end(self, state) -> None:
+        if state.stop and not state.finished and self.context.is_main_process:
+            print(self._last_checkpoint(), flush=True)
+
+    def _agree(self, due: bool) -> bool:
+        """The main process's answer, in all processes: they have to save together."""
+        return bool(self.context.all_reduce_max(int(due and self.context.is_main_process)))
+
+    def _last_checkpoint(self) -> str:
+        if self.last_position is None:
+            return "there is no checkpoint yet"
+        return f"the checkpoint in {self.folder.folder} is from after {self.last_position}"
+
+    def _save(self, state) -> None:
+        self.last_saved = time.monotonic()
+        metrics = state.metrics.state_dict()  # The sums of all processes.
+        if not self.context.is_main_process:
+            return
+        content = {
+            "recipe": state.recipe.to_dict(), "data": self.data, "types": _types(state),
+            "conditions": self._conditions(state), "epoch": state.epoch, "step": state.step,
+            "steps": len(state.train_loader), "metrics": metrics, "history": state.history,
+            "seconds": time.monotonic() - state.epoch_started, "random": _random_state(),
+            **{name: part.state_dict() for name, part in _parts(state).items()},
+        }  # fmt: skip
+        try:
+            self.folder.save(content)
+            self.last_position = state.position
+        except (OSError, TypeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            print(
+                f"no checkpoint: cannot write to {self.folder.folder}: {reason}; training "
+                f"continues, {self._last_checkpoint()}",
+                flush=True,
+            )
+
+    def _restore(self, state, content: dict) -> None:
+        folder = self.folder.folder
+        try:
+            self._check_same_run(state, content)
+            changed = self._changed_conditions(state, content["conditions"])
+            metrics = content["metrics"]
+            if not self.context.is_main_process:  # The sums are counted in the main process.
+                metrics = {**metrics, "images": 0, "correct": 0, "loss_sum": 0.0}
+            state.metrics.load_state_dict(metrics)
+            for name, part in _parts(state).items():
+                if content[name] or name != "scaler":  # A disabled scaler has no state.
+                    part.load_state_dict(content[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error)
+            if not isinstance(error, InputError):
+                reason = f"it does not fit this network ({reason.splitlines()[-1].strip()})"
+            raise InputError(
+                f"cannot resume from {folder}: {reason}; to start again, use another folder"
+            ) from None
+        state.epoch, state.step, state.history = (content[n] for n in ("epoch", "step", "history"))
+        state.epoch_started = time.monotonic() - content["seconds"]
+        _restore_random_state(content["random"])
+        self.last_position = state.position
+        if self.context.is_main_process:
+            print(f"resuming after {state.position}", flush=True)
+            if changed:
+                print(f"the last bits will differ from an uninterrupted run: {changed}", flush=True)
+
+    def _conditions(self, state) -> dict:
+        """What the bits depend on apart from recipe and images."""
+        device = next(state.model.parameters()).device
+        return {
+            "device": describe_device(device),
+            "precision": pick_precision(state.recipe.precision, device).name,
+            "PyTorch": str(torch.__version__),
+            "processes": self.context.world_size,
+            "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        }
+
+    def _changed_conditions(self, state, before: dict) -> str:
+        return "; ".join(
+            f"{name} was {before.get(name)}, is {value}"
+            for name, value in self._conditions(state).items()
+            if before.get(name) != value
+        )
+
+    def _check_same_run(self, state, content: dict) -> None:
+        if differences := state.recipe.differences(content["recipe"]):
+            raise InputError(f"its recipe differs: {'; '.join(differences)}")
+        for name, type_name in _types(state).items():
+            if type_name != content["types"][name]:
+                raise InputError(f"its {name} is {content['types'][name]}, not {type_name}")
+        before, now = content["data"], self.data
+        if before["classes"] != now["classes"]:
+            missing = [name for name in before["classes"] if name not in now["classes"]]
+            new = [name for name in now["classes"] if name not in before["classes"]]
+            raise InputError(
+                "the images have other classes than those it was trained on: "
+                + (f"{', '.join(missing)} missing; " if missing else "")
+                + (f"{', '.join(new)} new" if new else "")
+                + ("" if missing or new else "their order differs")
+            )
+        if before["fingerprint"] != now["fingerprint"]:
+            raise InputError(
+                "these are not the images that it was trained on: their fingerprint is "
+                f"{now['fingerprint']}, not {before['fingerprint']}"
+            )
+        if content["steps"] != len(state.train_loader):
+            raise InputError(
+                f"an epoch had {content['steps']} batches, not {len(state.train_loader)}"
+            )
+
+
+def _parts(state) -> dict:
+    """What has a state_dict. The network without a DistributedDataParallel around it."""
+    model: nn.Module = state.model
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    return {
+        "model": model, "optimizer": state.optimizer, "scheduler": state.scheduler,
+        "scaler": state.scaler,
+    }  # fmt: skip
+
+
+def _types(state) -> dict[str, str]:
+    """The parts' classes; PyTorch itself accepts the state of another optimizer or scheduler."""
+    return {name: type(part).__name__ for name, part in _parts(state).items()}
+
+
+def _random_state() -> dict:
+    """The global random states of Python, NumPy and PyTorch."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _restore_random_state(state: dict) -> None:
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    # Another machine may have another number of GPUs.
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,49 @@
+"""The errors that users of `s10` meet, and the checks that raise them."""
+
+import math
+
+
+class S10Error(Exception):
+    """Something went wrong that one line can explain; the base class of our errors."""
+
+
+class InputError(S10Error, ValueError):
+    """Bad input: the message says in one line what is wrong and what to do."""
+
+
+def positive_int(name: str, value: object) -> int:
+    """Return `value` if it is an integer of at least 1; otherwise raise an InputError."""
+    return check_int(name, value, 1)
+
+
+def positive_float(name: str, value: object) -> float:
+    """Return `value` if it is a finite number above 0; otherwise raise an InputError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{name} must be a number above 0, not {value!r}")
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be a number above 0, not {value!r}")
+    return float(value)
+
+
+def check_int(name: str, value: object, low: int, high: int | None = None) -> int:
+    """Return `value` if it is an integer from `low` to `high`; otherwise raise an InputError."""
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    if not valid or (high is not None and value > high):
+        limits = f"of at least {low}" if high is None else f"from {low} to {high:,}"
+        raise InputError(f"{name} must be an integer {limits}, not {value!r}")
+    return value
+
+
+def check_fraction(name: str, value: object, *, below_1: bool = False) -> float:
+    """Return `value` if it lies in [0, 1], or in [0, 1) if `below_1`; else raise an InputError."""
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (valid and 0 <= value <= 1) or (below_1 and value == 1):
+        limits = "at least 0 and below 1" if below_1 else "from 0 to 1"
+        raise InputError(f"{name} must be a number {limits}, not {value!r}")
+    return value
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise an InputError unless `value` is one of the choices."""
+    if value not in choices:
+        raise InputError(f"{name} must be {' or '.join(choices)}, not {value!r}")
