@@ -1,36 +1,27 @@
-"""`shapes`: ten classes of 32×32 colour pictures, drawn when they are asked for.
+"""`shapes`: ten classes of 32×32 color images, drawn on demand.
 
-The embedded data set for machines with no CIFAR-10 and no network. Each picture
-shows one filled shape at a random place, size and angle, in random colours and
+The built-in dataset for machines with no CIFAR-10 and no network. Each image
+shows one filled shape with random position, size and angle, in random colors and
 textures, over a textured background with clutter and noise, so that no single
-pixel tells the class.
+pixel reveals the class.
 
-The pictures are the same on every machine. So nothing here calls a function
-whose last digit depends on the maths library (sin, exp, log): angles are
+The images are the same on every machine. So nothing here calls a function
+whose last digit depends on the math library (sin, exp, log): angles are
 points on the unit circle, waves are triangle waves, noise is a sum of uniform
-numbers, and what remains (+ − × ÷ √ and comparisons) is exact under IEEE 754.
+random numbers, and what remains (+ − × ÷ √ and comparisons) is exact under IEEE 754.
 The random numbers come from NumPy's `RandomState`, whose stream is frozen.
 """
 
 import numpy as np
 
 CLASSES = (
-    "circle",
-    "ring",
-    "moon",
-    "square",
-    "triangle",
-    "star",
-    "cross",
-    "heart",
-    "arrow",
-    "bolt",
-)
+    "circle", "ring", "moon", "square", "triangle", "star", "cross", "heart", "arrow", "bolt",
+)  # fmt: skip
 SIZE = 32
 TRAIN_IMAGES, TEST_IMAGES = 5_000, 1_000
 
-# Corners (x to the right, y down) of the shapes that are polygons, all within
-# the unit circle. The numbers were placed by eye on squared paper.
+# Vertices (x to the right, y down) of the shapes that are polygons, all within
+# about the unit circle, placed by eye.
 _POLYGONS = {
     "square": [(-0.75, -0.75), (0.75, -0.75), (0.75, 0.75), (-0.75, 0.75)],
     "triangle": [(0.0, -1.0), (0.87, 0.6), (-0.87, 0.6)],
@@ -54,12 +45,12 @@ _POLYGONS = {
 }  # fmt: skip
 
 
-def shapes(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the data set.
+def draw_shapes(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the dataset: 5,000 training and 1,000 test images, equally many of each class.
 
-    Returns train images, train labels, test images, test labels. Images are
-    uint8 (N, 32, 32, 3), RGB, 0–255; labels int64 (N,), 0–9, equally many of
-    each class. 5,000 + 1,000 pictures.
+    Returns:
+        Training images, training labels, test images, test labels. Images are
+        uint8 (N, 32, 32, 3), RGB, 0–255; labels int64 (N,), 0–9.
     """
     random = np.random.RandomState(seed)
     train = _draw_split(random, TRAIN_IMAGES)
@@ -76,31 +67,31 @@ def _draw_split(random: np.random.RandomState, count: int) -> tuple[np.ndarray, 
 
 
 def _draw_class(random: np.random.RandomState, name: str, count: int) -> np.ndarray:
-    """`count` pictures of one class, uint8 (count, 32, 32, 3)."""
+    """`count` images of one class, uint8 (count, 32, 32, 3)."""
     x, y = _pixel_grid()
-    centre_x, centre_y = _uniform(random, count, -4.5, 4.5), _uniform(random, count, -4.5, 4.5)
+    center_x, center_y = _uniform(random, count, -4.5, 4.5), _uniform(random, count, -4.5, 4.5)
     radius = _uniform(random, count, 8.5, 12.5)
     cos, sin = _directions(random, count)
 
-    shape_x, shape_y = _rotated(x - centre_x, y - centre_y, cos, sin)
+    shape_x, shape_y = _rotated(x - center_x, y - center_y, cos, sin)
     distance = _signed_distance(name, shape_x / radius, shape_y / radius) * radius
-    # A pixel is covered in proportion to how far the edge is inside it.
+    # Anti-aliasing: within half a pixel of the edge, coverage falls linearly from 1 to 0.
     inside = np.clip(0.5 - distance, 0, 1)[..., None]
 
-    background, foreground = _contrasting_colours(random, count)
-    picture = background[:, None] + _texture(random, count, strength=0.35)
-    picture = _clutter(random, picture, count)
+    background, foreground = _contrasting_colors(random, count)
+    canvas = background[:, None] + _texture(random, count, strength=0.35)
+    canvas = _clutter(random, canvas, count)
     filled = foreground[:, None] + _texture(random, count, strength=0.2)
-    picture = picture * (1 - inside) + filled * inside
-    # Three uniform numbers added are near enough to a bell curve.
+    canvas = canvas * (1 - inside) + filled * inside
+    # The sum of three uniform random numbers is close enough to a normal distribution.
     noise = random.random_sample((3, count, SIZE * SIZE, 3)).astype(np.float32)
-    picture = picture + np.float32(0.16) * ((noise[0] + noise[1] + noise[2]) - np.float32(1.5))
-    pixels = np.floor(np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5))
+    canvas = canvas + np.float32(0.16) * ((noise[0] + noise[1] + noise[2]) - np.float32(1.5))
+    pixels = np.floor(np.clip(canvas, 0, 1) * np.float32(255) + np.float32(0.5))
     return pixels.astype(np.uint8).reshape(count, SIZE, SIZE, 3)
 
 
 def _pixel_grid() -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the pixel centres, from −15.5 to 15.5, float32 (1, 1024) each."""
+    """x and y of the pixel centers, from −15.5 to 15.5, float32 (1, 1024) each."""
     middle = np.arange(SIZE, dtype=np.float32) - np.float32((SIZE - 1) / 2)
     y, x = np.meshgrid(middle, middle, indexing="ij")
     return x.reshape(1, -1), y.reshape(1, -1)
@@ -111,7 +102,7 @@ def _uniform(random: np.random.RandomState, count: int, low: float, high: float)
 
 
 def _directions(random: np.random.RandomState, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` directions, as cosine and sine: points of a ring, scaled to length 1."""
+    """Cosine and sine of `count` random angles: points in a ring, scaled to length 1."""
     points = np.empty((0, 2))
     while len(points) < count:
         candidates = 2 * random.random_sample((2 * count, 2)) - 1
@@ -127,21 +118,21 @@ def _rotated(x, y, cos, sin):
 
 
 def _signed_distance(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance to the shape's edge, negative inside; the shape has radius 1."""
-    from_centre = np.sqrt(x * x + y * y)
+    """Signed distance to the edge of a shape of radius 1, negative inside."""
+    from_center = np.sqrt(x * x + y * y)
     if name == "circle":
-        return from_centre - np.float32(0.85)
+        return from_center - np.float32(0.85)
     if name == "ring":
-        return np.abs(from_centre - np.float32(0.72)) - np.float32(0.2)
+        return np.abs(from_center - np.float32(0.72)) - np.float32(0.2)
     if name == "moon":
-        beside = x - np.float32(0.5)
-        hole = np.float32(0.75) - np.sqrt(beside * beside + y * y)
-        return np.maximum(from_centre - np.float32(0.95), hole)
+        offset = x - np.float32(0.5)
+        hole = np.float32(0.75) - np.sqrt(offset * offset + y * y)
+        return np.maximum(from_center - np.float32(0.95), hole)
     return _polygon_distance(_POLYGONS[name], x, y)
 
 
 def _polygon_distance(corners: list[tuple[float, float]], x, y) -> np.ndarray:
-    """Signed distance to a polygon: the nearest edge, and even–odd for the sign."""
+    """Signed distance to a polygon: the nearest edge; its sign by the even–odd rule."""
     nearest = np.full_like(x, np.inf)
     inside = np.zeros(x.shape, bool)
     corners = [(np.float32(a), np.float32(b)) for a, b in corners]
@@ -158,25 +149,25 @@ def _polygon_distance(corners: list[tuple[float, float]], x, y) -> np.ndarray:
     return np.where(inside, -1, 1).astype(np.float32) * np.sqrt(nearest)
 
 
-def _contrasting_colours(random: np.random.RandomState, count: int):
-    """Background and foreground, float32 (count, 3) in 0–1, told apart by every eye.
+def _contrasting_colors(random: np.random.RandomState, count: int):
+    """Background and foreground colors, float32 (count, 3) each, 0–1.
 
-    Their brightness differs by at least 0.25; which is the brighter is a coin toss.
+    Their luminance differs by more than 0.25; which one is brighter is random.
     """
     weights = np.array([0.299, 0.587, 0.114])
     pairs = np.empty((0, 2, 3))
     while len(pairs) < count:
         candidates = random.random_sample((4 * count, 2, 3))
         weighted = candidates * weights
-        brightness = weighted[..., 0] + weighted[..., 1] + weighted[..., 2]
-        keep = np.abs(brightness[:, 0] - brightness[:, 1]) > 0.25
+        luminance = weighted[..., 0] + weighted[..., 1] + weighted[..., 2]
+        keep = np.abs(luminance[:, 0] - luminance[:, 1]) > 0.25
         pairs = np.concatenate([pairs, candidates[keep]])
     pairs = pairs[:count].astype(np.float32)
     return pairs[:, 0], pairs[:, 1]
 
 
 def _texture(random: np.random.RandomState, count: int, strength: float) -> np.ndarray:
-    """Stripes, checks or a slope, each in a random direction: (count, 1024, 3)."""
+    """Stripes, checks or a gradient, each in a random direction: float32 (count, 1024, 3)."""
     x, y = _pixel_grid()
     u, v = _rotated(x, y, *_directions(random, count))
     period = _uniform(random, count, 4, 14)
@@ -189,21 +180,21 @@ def _texture(random: np.random.RandomState, count: int, strength: float) -> np.n
 
 
 def _triangle_wave(position: np.ndarray) -> np.ndarray:
-    """Period 1, between −1 and 1."""
+    """A wave of period 1 between −1 and 1."""
     fraction = position - np.floor(position)
     return np.float32(4) * np.abs(fraction - np.float32(0.5)) - np.float32(1)
 
 
-def _clutter(random: np.random.RandomState, picture: np.ndarray, count: int) -> np.ndarray:
-    """Paint two spots and two sticks of random colours behind the shape."""
+def _clutter(random: np.random.RandomState, canvas: np.ndarray, count: int) -> np.ndarray:
+    """Paint two dots and two bars of random colors, to stand behind the shape."""
     x, y = _pixel_grid()
-    for long in (0, 0, 7, 7):
+    for half_length in (0, 0, 7, 7):
         along_x, along_y = _directions(random, count)
-        centre_x, centre_y = _uniform(random, count, -16, 16), _uniform(random, count, -16, 16)
-        u, v = _rotated(x - centre_x, y - centre_y, along_x, along_y)
-        beyond = np.maximum(np.abs(u) - np.float32(long), 0)
+        center_x, center_y = _uniform(random, count, -16, 16), _uniform(random, count, -16, 16)
+        u, v = _rotated(x - center_x, y - center_y, along_x, along_y)
+        beyond = np.maximum(np.abs(u) - np.float32(half_length), 0)
         distance = np.sqrt(beyond * beyond + v * v) - _uniform(random, count, 0.8, 2.2)
         covered = np.clip(0.5 - distance, 0, 1)[..., None]
-        colour = random.random_sample((count, 1, 3)).astype(np.float32)
-        picture = picture * (1 - covered) + colour * covered
-    return picture
+        color = random.random_sample((count, 1, 3)).astype(np.float32)
+        canvas = canvas * (1 - covered) + color * covered
+    return canvas

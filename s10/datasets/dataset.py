@@ -1,4 +1,4 @@
-"""What every image source gives back."""
+"""`ImageDataset`, which every source of images returns."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageDataset:
     """Training and test images of one source.
 
     Images are uint8 (N, 32, 32, 3), RGB, 0–255; labels int64 (N,), indices
-    into `classes`. `mean` and `std` are the pixel mean and deviation of each
-    channel over the training images, on the scale 0–1.
+    into `classes`. `mean` and `std` are the mean and standard deviation of each
+    channel over all pixels of the training images, on the scale 0–1.
     """
 
     name: str
@@ -25,17 +25,17 @@ class Images:
     std: tuple[float, float, float]
 
     @classmethod
-    def measured(
+    def from_arrays(
         cls, name, classes, train_images, train_labels, test_images, test_labels
-    ) -> "Images":
-        """`Images` whose mean and deviation are measured on the training images."""
+    ) -> "ImageDataset":
+        """A dataset whose `mean` and `std` are measured on the training images."""
         mean, std = channel_statistics(train_images)
         return cls(
             name, tuple(classes), train_images, train_labels, test_images, test_labels, mean, std
         )
 
-    def subset(self, train: int | None = None, test: int | None = None) -> "Images":
-        """The first `train` training and `test` test images, all else the same."""
+    def subset(self, train: int | None = None, test: int | None = None) -> "ImageDataset":
+        """The first `train` training and `test` test images, with the same `mean` and `std`."""
         return replace(
             self,
             train_images=self.train_images[:train],
@@ -44,10 +44,10 @@ class Images:
             test_labels=self.test_labels[:test],
         )
 
-    def hold_out(self, count: int) -> "Images":
-        """The last `count` training images take the place of the test images.
+    def hold_out(self, count: int) -> "ImageDataset":
+        """Replace the test images by the last `count` training images.
 
-        For choosing a setting: the test images must not be used for that.
+        This is for choosing a setting, for which the test images must not be used.
         """
         return replace(
             self,
@@ -57,12 +57,8 @@ class Images:
             test_labels=self.train_labels[-count:],
         )
 
-    def normalised_by(self, std_of: str) -> "Images":
-        """The same images with the `std` that a recipe's `std_of` names, "pixels" or "images"."""
-        return self if std_of == "pixels" else replace(self, std=per_image_std(self.train_images))
-
     def fingerprint(self) -> str:
-        """16 hex digits of a SHA-256 over all pixels and labels: same digits, same data."""
+        """16 hex digits of a SHA-256 over all pixels and labels: equal for equal data."""
         digest = hashlib.sha256()
         for images, labels in (
             (self.train_images, self.train_labels),
@@ -74,7 +70,7 @@ class Images:
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict:
-        """Name, sizes, fingerprint and statistics, ready for JSON."""
+        """Name, sizes, statistics and fingerprint, ready for JSON."""
         return {
             "name": self.name,
             "train_images": len(self.train_images),
@@ -86,26 +82,15 @@ class Images:
         }
 
 
-def per_image_std(images: np.ndarray) -> tuple[float, float, float]:
-    """Mean over the images of each one's own deviation, scale 0–1, to four digits.
-
-    Smaller than the deviation of all pixels, because images differ in brightness;
-    often taken for it by mistake: (0.2023, 0.1994, 0.2010) for CIFAR-10. As in
-    torch.std, the sum of squares is divided by n − 1.
-    """
-    pixels = images.reshape(len(images), -1, 3)
-    # In pieces: as float64 all of CIFAR-10 would take 1.2 GB.
-    parts = [
-        part.std(axis=1, ddof=1) for part in np.array_split(pixels, max(1, len(pixels) // 1000))
-    ]
-    return tuple(max(round(float(x), 4), 1e-4) for x in np.concatenate(parts).mean(axis=0) / 255)
-
-
 def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:
-    """Mean and standard deviation of each channel, on the scale 0–1, to four digits.
+    """Mean and standard deviation of each channel over all pixels.
 
-    The deviation is that of all pixels. The often-seen (0.2023, 0.1994, 0.2010)
-    for CIFAR-10 is another thing: the mean of the deviations of single images.
+    Args:
+        images: uint8 (N, height, width, 3), 0–255.
+
+    Returns:
+        Mean and standard deviation on the scale 0–1, three numbers each,
+        rounded to four digits. The standard deviation is at least 0.0001.
     """
     means, stds = [], []
     for channel in range(3):
@@ -115,5 +100,25 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:
         mean = (counts * values).sum()
         means.append(round(float(mean), 4))
         stds.append(round(float(np.sqrt((counts * (values - mean) ** 2).sum())), 4))
-    # A set of one-coloured pictures must not lead to a division by zero.
+    # Images of a single color must not lead to a division by zero.
     return tuple(means), tuple(max(std, 1e-4) for std in stds)
+
+
+def per_image_std(images: np.ndarray) -> tuple[float, float, float]:
+    """The standard deviation within each image, averaged over the images, per channel.
+
+    It is smaller than the standard deviation of all pixels, because images differ
+    in brightness, and is often mistaken for it: (0.2023, 0.1994, 0.2010) for
+    CIFAR-10. As in torch.std, the sum of squares is divided by n − 1.
+
+    Args:
+        images: uint8 (N, height, width, 3), 0–255.
+
+    Returns:
+        Three numbers on the scale 0–1, rounded to four digits, at least 0.0001.
+    """
+    pixels = images.reshape(len(images), -1, 3)
+    # In chunks: as float64, all of CIFAR-10 would take 1.2 GB.
+    chunks = np.array_split(pixels, max(1, len(pixels) // 1000))
+    stds = np.concatenate([chunk.std(axis=1, ddof=1) for chunk in chunks])
+    return tuple(max(round(float(std), 4), 1e-4) for std in stds.mean(axis=0) / 255)

@@ -1,49 +1,45 @@
-"""Images from three sources behind one function, `load_images`.
+"""Images from three sources behind one function, `load_dataset`.
 
-`cifar10`, `folder:PATH` and `shapes` all come back as one `Images`: arrays of
-uint8 pictures, labels and class names.
+`cifar10`, `folder:PATH` and `shapes` are all returned as one `ImageDataset`: arrays of
+uint8 images, labels and class names.
 """
 
 import difflib
 import os
 from pathlib import Path
 
-from s10.errors import InputError
-from s10.images.dataset import Images
+from s10.datasets.cifar10 import load_cifar10
+from s10.datasets.dataset import ImageDataset
+from s10.datasets.folder import load_folder
+from s10.datasets.shapes import CLASSES, draw_shapes
+from s10.runtime.errors import InputError
 
 SOURCES = "cifar10, shapes or folder:PATH"
 
 
-def load_images(
+def load_dataset(
     source: str = "cifar10", data_dir: str | Path | None = None, data_url: str | None = None
-) -> Images:
+) -> ImageDataset:
     """Load the training and test images of one source.
 
     Args:
         source: "cifar10" (downloaded into `data_dir` if it is not there),
-            "shapes" (drawn on the spot) or "folder:PATH", where PATH holds
+            "shapes" (drawn, no files needed) or "folder:PATH", where PATH contains
             `train/<class>/*` and `test/<class>/*` as PNG or JPEG.
-        data_dir: where CIFAR-10 lies or goes, as torchvision has it: the folder
-            that holds `cifar-10-batches-py`. Default: the environment variable
-            S10_DATA, else `data`.
-        data_url: an address of `cifar-10-python.tar.gz` to try before all
-            others. Default: the environment variable S10_DATA_URL.
+        data_dir: the folder that contains `cifar-10-batches-py`, or will after
+            the download (torchvision's layout). Default: the environment
+            variable S10_DATA, else `data`.
+        data_url: a URL of `cifar-10-python.tar.gz` to try before all others.
+            Default: the environment variable S10_DATA_URL.
 
     Raises:
         InputError: no such source, or its files are missing or damaged.
     """
-    # Imported here so that a learner on `shapes` never waits for torchvision.
     if source == "cifar10":
-        from s10.images.cifar10 import load_cifar10
-
         return load_cifar10(default_data_dir(data_dir), data_url or os.environ.get("S10_DATA_URL"))
     if source == "shapes":
-        from s10.images.shapes import CLASSES, shapes
-
-        return Images.measured("shapes", CLASSES, *shapes())
+        return ImageDataset.from_arrays("shapes", CLASSES, *draw_shapes())
     if source.startswith("folder:"):
-        from s10.images.folder import load_folder
-
         return load_folder(Path(source.removeprefix("folder:")).expanduser())
     nearest = difflib.get_close_matches(source, ["cifar10", "shapes", "folder:"], 1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
@@ -55,4 +51,4 @@ def default_data_dir(data_dir: str | Path | None = None) -> Path:
     return Path(data_dir or os.environ.get("S10_DATA") or "data").expanduser()
 
 
-__all__ = ["SOURCES", "Images", "default_data_dir", "load_images"]
+__all__ = ["SOURCES", "ImageDataset", "default_data_dir", "load_dataset"]

