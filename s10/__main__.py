@@ -2,7 +2,7 @@
 
 import sys
 
-from s10.cli import main
+from s10.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

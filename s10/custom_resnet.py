@@ -8,13 +8,13 @@ the ReLU inside the branch.
 
 from torch import Tensor, nn
 
-from s10.errors import positive_int
+from s10.runtime.errors import positive_int
 
 
 def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
     """A 3×3 convolution, stride 1, padding 1: height and width stay the same.
 
-    It has no bias, because the batch norm behind it subtracts any constant.
+    It has no bias, because the batch norm after it subtracts any constant.
     """
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=1, padding=1, bias=False)
 
@@ -52,11 +52,11 @@ class CustomResNet(nn.Module):
 
     Args:
         num_classes: number of logits.
-        width: channels of the prep layer; the layers behind it have 2, 4 and 8
+        width: channels of the prep layer; the later layers have 2, 4 and 8
             times as many. 64 is the assignment's network (6,573,130 parameters
-            at ten classes), 16 the quarter-width one for a laptop's CPU.
+            at ten classes), 16 the quarter-width one for a CPU.
 
-    Input: float tensor (N, 3, 32, 32), normalised. Output: logits, float
+    Input: float tensor (N, 3, 32, 32), normalized. Output: logits, float
     tensor (N, num_classes); the softmax belongs to the loss.
 
     Raises:

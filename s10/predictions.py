@@ -1,11 +1,12 @@
-"""What the network says about each test image, and what follows from it."""
+"""The network's predictions on the test images, and what follows from them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import log_softmax, softmax
 
-from s10.errors import InputError
+from s10.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,7 @@ class Predictions:
     @property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits: float64 (N, C), rows add up to 1."""
-        # In float64 and less the maximum, so that no exponential overflows.
-        logits = self.logits.astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        return softmax(self.logits.astype(np.float64), axis=1)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -41,13 +39,11 @@ class Predictions:
     @property
     def loss(self) -> float:
         """Mean cross-entropy over the images, in nats."""
-        logits = self.logits.astype(np.float64)
-        top = logits.max(axis=1)
-        log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-        return float((log_sum - logits[np.arange(len(logits)), self.labels]).mean())
+        log_probabilities = log_softmax(self.logits.astype(np.float64), axis=1)
+        return -float(log_probabilities[np.arange(len(self.labels)), self.labels].mean())
 
     def confusion_matrix(self) -> np.ndarray:
-        """int64 (C, C): how many images of class row were taken for class column."""
+        """int64 (C, C): images of class row that were predicted as class column."""
         count = len(self.classes)
         pairs = self.labels * count + self.predicted
         return np.bincount(pairs, minlength=count * count).reshape(count, count)
@@ -59,7 +55,7 @@ class Predictions:
         (1927), which stays sensible near 0 and 1, where accuracies live. A class
         without images has NaN.
         """
-        from scipy.stats import binomtest
+        from scipy.stats import binomtest  # Here, as importing it takes 0.7 seconds.
 
         matrix = self.confusion_matrix()
         rows = []
@@ -78,7 +74,7 @@ class Predictions:
         return pd.DataFrame(rows)
 
     def confused_pairs(self) -> pd.DataFrame:
-        """Pairs of classes by how often one was taken for the other, most often first.
+        """Pairs of classes by how often one was predicted as the other, most often first.
 
         Columns: true, predicted, count, fraction (of the true class's images).
         """
@@ -101,7 +97,7 @@ class Predictions:
         """The misclassified images, the most confident mistakes first.
 
         Args:
-            true, predicted: only mistakes of this true class, or taken for that one.
+            true, predicted: only mistakes of this true class, or of this predicted class.
 
         Columns: index (into the images), true, predicted (names), probability
         (of the predicted class), probability_true.

@@ -1,7 +1,6 @@
 """Schedules of the learning rate (LR) and the momentum, one step per batch.
 
-Steps are counted from 0: batch k (from 0) of a run is trained with the LR of
-step k.
+Steps are counted from 0: batch k (from 0) of a run is trained with the LR of step k.
 """
 
 import math
@@ -9,21 +8,21 @@ from collections.abc import Callable
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from s10.errors import InputError, positive_float, positive_int
-from s10.recipe import Recipe
+from s10.runtime.errors import InputError, positive_float, positive_int
 
 
 class OneCycle(OneCycleLR):
-    """PyTorch's OneCycleLR with its peak and its end exactly where they are asked for.
+    """PyTorch's OneCycleLR with peak and end exactly where they are specified.
 
     The LR rises from `lr_min` (step 0) to `lr_max` at the last step of
     `peak_epoch` and falls to `final_lr` at the last step of the last epoch;
-    `final_lr` is `lr_min` unless it is given: no annihilation. The momentum (β1
-    of Adam) mirrors it: `momentum_max` → `momentum_min` → `momentum_max`. With a
-    fraction as `peak_epoch` (4.8 is PyTorch's pct_start 0.2 of 24 epochs) the
-    peak may lie between two steps and is then not quite reached.
+    `final_lr` is `lr_min` unless it is given: no annihilation. The momentum (β1 of
+    Adam) cycles inversely: `momentum_max` → `momentum_min` → `momentum_max`. With a
+    fractional `peak_epoch` (4.8 is PyTorch's pct_start 0.2 of 24 epochs) the peak may
+    lie between two steps and is then not quite reached.
+
     Smith, "Cyclical Learning Rates for Training Neural Networks" (2015) and "A
     Disciplined Approach to Neural Network Hyper-Parameters" (2018); Smith &
     Topin, "Super-Convergence" (2017).
@@ -65,7 +64,7 @@ class OneCycle(OneCycleLR):
         if self.peak_step <= 0:
             raise InputError(
                 "the LR has no step to rise in: its peak is at the very first batch; "
-                "take a smaller batch size or a later peak epoch"
+                "use a smaller batch size or a later peak epoch"
             )
         super().__init__(
             optimizer,
@@ -84,98 +83,6 @@ class OneCycle(OneCycleLR):
             super().step(epoch)
 
 
-class OneCyclePerEpoch(LambdaLR):
-    """One cycle in steps of an epoch: LR and momentum are the same for all its batches.
-
-    Epoch 1 has `lr_min`, `peak_epoch` has `lr_max`, the last one `final_lr`, in
-    straight lines; the momentum mirrors it. So it was done by hand before
-    PyTorch had OneCycleLR. Call `step()` after every batch, as with `OneCycle`.
-
-    Raises:
-        InputError: the peak is not a whole epoch from 2 to the last but one.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        lr_max: float,
-        lr_min: float,
-        epochs: int,
-        steps_per_epoch: int,
-        peak_epoch: int,
-        final_lr: float | None = None,
-        momentum_max: float = 0.95,
-        momentum_min: float = 0.85,
-    ):
-        self.epochs = positive_int("epochs", epochs)
-        self.steps_per_epoch = positive_int("steps_per_epoch", steps_per_epoch)
-        self.peak_epoch = positive_int("peak_epoch", peak_epoch)
-        if not 1 < peak_epoch < epochs:
-            raise InputError(
-                f"peak_epoch ({peak_epoch}) must lie between the first and the last epoch "
-                f"({epochs}) for a cycle in steps of an epoch"
-            )
-        final_lr = lr_min if final_lr is None else final_lr
-        self.rates = (lr_min, lr_max, final_lr)
-        self.momenta = (momentum_max, momentum_min, momentum_max)
-        for group in optimizer.param_groups:
-            group["lr"] = 1.0  # LambdaLR multiplies; so the factor is the LR itself.
-            group.pop("initial_lr", None)
-        super().__init__(optimizer, lambda step: self.at(self.rates, step))
-
-    def at(self, corners: tuple[float, float, float], step: int) -> float:
-        """The value in the epoch of this step, on the lines through start, peak and end."""
-        start, peak, end = corners
-        epoch = min(step // self.steps_per_epoch + 1, self.epochs)
-        if epoch <= self.peak_epoch:
-            return start + (peak - start) * (epoch - 1) / (self.peak_epoch - 1)
-        return peak + (end - peak) * (epoch - self.peak_epoch) / (self.epochs - self.peak_epoch)
-
-    def step(self, epoch: int | None = None) -> None:
-        super().step(epoch)
-        for group in self.optimizer.param_groups:
-            set_momentum(group, self.at(self.momenta, self.last_epoch))
-
-
-class OneCycleSteppedOnceAnEpoch(OneCycle):
-    """A mistake, kept to be measured: `OneCycle` for a step a batch, stepped once an epoch.
-
-    24 epochs are then the first 24 of its 2,352 steps, and the LR hardly
-    leaves `lr_min`. The loop of `s10.training` steps after every batch; only
-    the last of an epoch gets through.
-    """
-
-    def __init__(self, optimizer: Optimizer, *, steps_per_epoch: int, **settings):
-        self.batches, self.batches_per_epoch = 0, steps_per_epoch
-        super().__init__(optimizer, steps_per_epoch=steps_per_epoch, **settings)
-
-    def step(self, epoch: int | None = None) -> None:
-        if self.last_epoch >= 0:  # Not the step with which PyTorch sets the first LR.
-            self.batches += 1
-        if self.batches % self.batches_per_epoch == 0:
-            super().step(epoch)
-
-
-def one_cycle(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """The schedule that a recipe describes: `OneCycle`, or a published variant of it."""
-    settings = {
-        "lr_max": recipe.lr_max,
-        "lr_min": recipe.lr_min,
-        "final_lr": recipe.final_lr,
-        "epochs": recipe.epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "peak_epoch": recipe.peak_epoch,
-        "momentum_max": recipe.momentum_max,
-        "momentum_min": recipe.momentum_min,
-    }
-    if recipe.schedule == "one_cycle_per_epoch":
-        return OneCyclePerEpoch(optimizer, **settings)
-    if recipe.schedule == "one_cycle_stepped_once_an_epoch":
-        return OneCycleSteppedOnceAnEpoch(optimizer, anneal=recipe.anneal, **settings)
-    return OneCycle(optimizer, anneal=recipe.anneal, **settings)
-
-
 def triangular(optimizer: Optimizer, *, lr_min: float, lr_max: float, half_cycle: int) -> CyclicLR:
     """The triangular cyclic LR of Smith (2015): lr_min → lr_max → lr_min, again and again.
 
@@ -187,12 +94,12 @@ def triangular(optimizer: Optimizer, *, lr_min: float, lr_max: float, half_cycle
     return CyclicLR(optimizer, lr_min, lr_max, step_size_up=half_cycle, cycle_momentum=False)
 
 
-def trace(
+def simulate_schedule(
     make_scheduler: Callable[[Optimizer], LRScheduler], steps: int
 ) -> tuple[list[float], list[float]]:
-    """LR and momentum at each of `steps` steps, without training: for a plot beforehand.
+    """LR and momentum (β1) at each of `steps` steps, without training.
 
-    `make_scheduler` gets an Adam over one number; its β1 is the momentum.
+    `make_scheduler` is called with an Adam over a single number.
     """
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     scheduler = make_scheduler(optimizer)
@@ -209,14 +116,6 @@ def trace(
 def momentum_of(group: dict) -> float:
     """The momentum of an optimizer's parameter group: β1 of Adam, or SGD's; 0 if it has none."""
     return group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
-
-
-def set_momentum(group: dict, momentum: float) -> None:
-    """Set what `momentum_of` reads."""
-    if "betas" in group:
-        group["betas"] = (momentum, *group["betas"][1:])
-    else:
-        group["momentum"] = momentum
 
 
 def _fraction(peak_step: float, total_steps: int) -> float:

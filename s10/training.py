@@ -1,11 +1,9 @@
 """The training loop: explicit PyTorch, used by the notebooks and the command line alike."""
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from signal import SIGTERM
 
 import numpy as np
@@ -16,137 +14,50 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from s10.device import Precision, pick_precision
-from s10.errors import S10Error
-from s10.meter import EpochResult, Meter
-from s10.muon import Muon
+from s10.loaders import set_epoch
+from s10.metrics import COLUMNS, EpochResult, RunningMetrics
 from s10.predictions import Predictions
-from s10.progress import BatchBar, time_left
 from s10.recipe import Recipe
-from s10.schedules import momentum_of, one_cycle
-from s10.session import MINUTES, Session
-from s10.stopping import StopSignals
-from s10.team import Team
-from s10.training_state import TrainingState
-from s10.views import logits_of_views
-
-
-@dataclass
-class Fit:
-    """What `fit` gives back.
-
-    `history` has a row for each finished epoch: epoch, lr (of its last step),
-    momentum, train_loss, train_accuracy, test_loss, test_accuracy (fractions),
-    seconds. `predictions` are those of the last one on the test images;
-    `seconds` is the time since `fit` was called, `evaluation_seconds` the part
-    of it that the test images took. `interrupted` is true when the
-    user stopped it, and then `predictions` may be None; `signal` is the number
-    of the signal that did, if it was one.
-    """
-
-    history: pd.DataFrame
-    predictions: Predictions | None
-    seconds: float
-    interrupted: bool = False
-    signal: int | None = None
-    evaluation_seconds: float = 0.0
-
-    @property
-    def told_to_end(self) -> bool:
-        """Whether SIGTERM stopped it: the machine is taken away within seconds."""
-        return self.interrupted and self.signal == SIGTERM
-
-
-class OutOfMemory(S10Error):
-    """The GPU's memory is too small for the recipe's batches."""
-
-    def __init__(self, recipe: Recipe):
-        super().__init__(
-            f"the GPU's memory is too small for batches of {recipe.batch_size} at width "
-            f"{recipe.width}; try a new run with batches of {max(1, recipe.batch_size // 2)} "
-            f"(--batch-size {max(1, recipe.batch_size // 2)})"
-        )
-
-
-@contextlib.contextmanager
-def enough_memory(recipe: Recipe):
-    """Raises OutOfMemory where PyTorch, or cuBLAS or cuDNN within it, finds too little."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
-            raise
-        raise OutOfMemory(recipe) from None
+from s10.runtime.device import Precision, pick_precision, report_out_of_memory
+from s10.runtime.hooks import Hook
+from s10.runtime.progress import BatchBar, PrintEpochs, epoch_title
+from s10.runtime.signals import StopOnSignal, Stopped
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's global random generators."""
+    """Seed the global random generators of Python, NumPy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, momentum: float | None = None) -> Optimizer:
-    """Adam (Kingma & Ba 2014), SGD, plain or with Nesterov's momentum, or Muon, as the recipe says.
-
-    Args:
-        momentum: Adam's β1 or SGD's momentum, 0 ≤ momentum < 1. Default: the
-            recipe's `momentum_max`, with which the one-cycle schedule begins.
-    """
-    if momentum is None:
-        momentum = recipe.momentum_max
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.lr_min,
-            momentum=momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov and recipe.momentum_min > 0,
-        )
-    if recipe.optimizer == "muon":
-        return Muon(
-            model.parameters(),
-            lr=recipe.lr_min,
-            momentum=momentum,
-            beta2=recipe.beta2,
-            weight_decay=recipe.weight_decay,
-        )
-    return torch.optim.Adam(
-        model.parameters(),
-        lr=recipe.lr_min,
-        betas=(momentum, recipe.beta2),
-        weight_decay=recipe.weight_decay,
-        decoupled_weight_decay=recipe.decoupled_weight_decay,
-    )
-
-
 def train_epoch(
     model: nn.Module,
-    batches: Iterable,
+    loader: Iterable,
     optimizer: Optimizer,
     scheduler: LRScheduler | None = None,
     *,
     precision: Precision | None = None,
     scaler: torch.amp.GradScaler | None = None,
     label_smoothing: float = 0.0,
-    meter: Meter | None = None,
+    metrics: RunningMetrics | None = None,
+    on_step: Callable[[], None] | None = None,
     title: str = "",
 ) -> EpochResult:
     """Train on each batch once.
 
-    `batches` yields images float32 (B, 3, 32, 32) and labels int64 (B,), both
-    where the model is. `scheduler`, if any, steps after each batch. Precision:
-    float32 unless one is given. A `meter` that has begun goes on.
+    `loader` yields images float32 (B, 3, 32, 32) and labels int64 (B,), both where the
+    model is. The scheduler steps after each batch, and `on_step` is called after that.
+    Precision: float32 by default. `metrics` may hold the sums of an interrupted epoch.
 
     Raises:
         TrainingDiverged: the loss is not finite.
     """
     model.train()
-    device = next(model.parameters()).device
-    precision = precision or Precision("fp32", device.type)
+    precision = precision or Precision("fp32", next(model.parameters()).device.type)
     scaler = scaler or precision.scaler()
-    meter = meter or Meter()
-    for images, labels in (bar := BatchBar(batches, title)):
+    metrics = metrics or RunningMetrics()
+    for images, labels in (bar := BatchBar(loader, title)):
         with precision.autocast():
             logits = model(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
@@ -154,36 +65,31 @@ def train_epoch(
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
-        group = optimizer.param_groups[0]
-        meter.add(logits, labels, group["lr"], momentum_of(group))
+        metrics.update(logits, labels, optimizer)
         if scheduler is not None:
             scheduler.step()
-        if bar.is_due():
-            bar.show(meter.loss, meter.accuracy, meter.lr)
-    return meter.result()
+        bar.update(metrics)
+        if on_step is not None:
+            on_step()
+    return metrics.result()
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
     batches: Iterable,
-    classes: tuple[str, ...],
+    classes: Sequence[str],
     *,
     precision: Precision | None = None,
-    views: int = 1,
 ) -> Predictions:
-    """The model's predictions in evaluation mode, for batches as in `train_epoch`.
-
-    With more than one of them, averaged over the `views` of each image (`s10.views`).
-    """
-    device = next(model.parameters()).device
-    precision = precision or Precision("fp32", device.type)
+    """The model's predictions in evaluation mode, for batches as in `train_epoch`."""
+    precision = precision or Precision("fp32", next(model.parameters()).device.type)
     was_training = model.training
     model.eval()
     all_logits, all_labels = [], []
     for images, labels in batches:
         with precision.autocast():
-            all_logits.append(logits_of_views(model, images, views).float())
+            all_logits.append(model(images).float())
         all_labels.append(labels)
     model.train(was_training)
     return Predictions(
@@ -191,107 +97,130 @@ def evaluate(
     )
 
 
+@dataclass
+class TrainState:
+    """A run in progress, as its hooks see it.
+
+    `epoch` is the one being trained, from 1; `step` counts its finished batches, and
+    `metrics` their sums. `history` has a row (a dict of `COLUMNS`) for each finished
+    epoch, `predictions` are those after the last one. `stop` ends the run after the
+    current step or epoch; `signal` is the number of the signal that asked for it.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    scaler: torch.amp.GradScaler
+    train_loader: Iterable
+    recipe: Recipe
+    classes: tuple[str, ...]
+    hooks: list[Hook]
+    epoch: int = 1
+    step: int = 0
+    metrics: RunningMetrics = field(default_factory=RunningMetrics)
+    history: list[dict] = field(default_factory=list)
+    predictions: Predictions | None = None
+    epoch_started: float = field(default_factory=time.monotonic)
+    stop: bool = False
+    signal: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are trained."""
+        return self.epoch > self.recipe.epochs
+
+    @property
+    def position(self) -> str:
+        """Such as "2 of 24 epochs and 13 of 98 batches"."""
+        batches = f" and {self.step} of {len(self.train_loader)} batches" if self.step else ""
+        return f"{len(self.history)} of {self.recipe.epochs} epochs{batches}"
+
+    def call(self, event: str) -> None:
+        """Call this method of every hook, in their order."""
+        for hook in self.hooks:
+            getattr(hook, event)(self)
+
+    def after_step(self) -> None:
+        """Count the step and call the hooks; Stopped ends the epoch if one of them asks."""
+        self.step += 1
+        self.call("on_step")
+        if self.stop:
+            raise Stopped
+
+    def finish_epoch(self, train: EpochResult, test: Predictions) -> None:
+        """Add the epoch's row to the history, move to the next epoch, and call the hooks."""
+        row = (self.epoch, train.lr, train.momentum, train.loss, train.accuracy, test.loss,
+               test.accuracy, time.monotonic() - self.epoch_started)  # fmt: skip
+        self.history.append(dict(zip(COLUMNS, row, strict=True)))
+        self.predictions = test
+        self.epoch, self.step, self.epoch_started = self.epoch + 1, 0, time.monotonic()
+        self.metrics.reset()
+        self.call("on_epoch")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The outcome of `fit`.
+
+    `history`: a row for each finished epoch, with the columns `s10.metrics.COLUMNS`.
+    `predictions`: on the test images after the last one; None if no epoch was finished.
+    `seconds`: duration of the call. `interrupted`: the run was stopped early, by the
+    signal number `signal` if it was one.
+    """
+
+    history: pd.DataFrame
+    predictions: Predictions | None
+    seconds: float
+    interrupted: bool = False
+    signal: int | None = None
+
+    @property
+    def terminated(self) -> bool:
+        """Whether SIGTERM stopped it: the machine will be gone within seconds."""
+        return self.interrupted and self.signal == SIGTERM
+
+
 def fit(
     model: nn.Module,
-    train_batches,
-    test_batches: Iterable,
+    train_loader,
+    test_loader: Iterable,
     recipe: Recipe,
-    classes: tuple[str, ...],
+    classes: Sequence[str],
     *,
     optimizer: Optimizer | None = None,
     scheduler: LRScheduler | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
-    checkpoints: str | Path | None = None,
-    resume: bool = False,
-    minutes: float = MINUTES,
-    team: Team | None = None,
-) -> Fit:
-    """Train the model as the recipe says, with a line for each epoch.
+    hooks: Sequence[Hook] = (),
+) -> FitResult:
+    """Train by the recipe. Ctrl-C, SIGTERM or a notebook's stop button end it after a step.
 
-    Any network that takes (B, 3, 32, 32) and gives logits (B, C) will do, and any
-    batches with a length, such as a DataLoader on the model's device. An
-    optimizer, or an optimizer and its scheduler (stepped after each batch),
-    take the place of those of the recipe. `on_epoch` gets each row of the
-    history when its epoch ends. Stopping it (Ctrl-C, SIGTERM, or the stop
-    button of a notebook) finishes the step and gives back the epochs so far.
-
-    Args:
-        checkpoints: a folder; there the training is kept after every epoch (where they
-            are shorter, every 10 seconds), every `minutes` within one, and when it is stopped.
-        resume: go on with the newest checkpoint in that folder, as if there had
-            been no interruption; without any, begin at the beginning.
-        team: the processes that train together (`s10.team`); each calls this with
-            its own share of the batches (`train_batches(…, team=team)`).
-
-    Raises:
-        TrainingDiverged: the loss is not finite.
-        OutOfMemory: the GPU's memory is too small; says which batch size to try.
-        InputError: the checkpoint is of another recipe, network or other images; or
-            the folder holds one, and `resume` is false.
+    The model maps images (B, 3, 32, 32) to logits (B, C); the loaders are the recipe's or
+    DataLoaders. An optimizer, or an optimizer and its scheduler, replace the recipe's.
+    Raises TrainingDiverged, and OutOfMemory (of a GPU).
     """
-    device = next(model.parameters()).device
+    start, device = time.perf_counter(), next(model.parameters()).device
     precision = pick_precision(recipe.precision, device)
-    model.to(memory_format=torch.channels_last)  # What convolutions are fastest in.
-    optimizer = optimizer or make_optimizer(model, recipe)
-    scheduler = scheduler or one_cycle(optimizer, recipe, len(train_batches))
-    scaler = precision.scaler()
-    state = TrainingState(model, optimizer, scheduler, scaler)
-    team = team or Team()
-    trained = team.wrap(model, train_batches)
-    predictions, interrupted, start, testing = None, False, time.perf_counter(), 0.0
-    with StopSignals() as stop, enough_memory(recipe):
-        session = Session(state, recipe, classes, train_batches, checkpoints, minutes, stop, team)
-        session.resume() if resume else session.begin()
-        try:
-            for epoch in range(session.epoch, recipe.epochs + 1):
+    model.to(memory_format=torch.channels_last)  # The fastest layout for convolutions.
+    optimizer = optimizer or recipe.make_optimizer(model)
+    scheduler = scheduler or recipe.make_scheduler(optimizer, len(train_loader))
+    state = TrainState(model, optimizer, scheduler, precision.scaler(), train_loader, recipe,
+                       tuple(classes), [StopOnSignal(), PrintEpochs(), *hooks])  # fmt: skip
+    try:
+        state.call("on_start")
+        with report_out_of_memory(recipe.batch_size):
+            while not (state.finished or state.stop):
+                set_epoch(train_loader, state.epoch, state.step)
                 train = train_epoch(
-                    trained, session.steps(), optimizer, scheduler,
-                    precision=precision, scaler=scaler, label_smoothing=recipe.label_smoothing,
-                    meter=session.meter,
-                    title=f"epoch {epoch}/{recipe.epochs}{time_left(session.rows, recipe.epochs)}",
+                    model, train_loader, optimizer, scheduler, precision=precision,
+                    scaler=state.scaler, label_smoothing=recipe.label_smoothing,
+                    metrics=state.metrics, on_step=state.after_step, title=epoch_title(state),
                 )  # fmt: skip
-                trained_at = time.perf_counter()
-                predictions = _evaluate_together(team, model, test_batches, classes, precision)
-                testing += time.perf_counter() - trained_at
-                row = _row(epoch, train, predictions, session.seconds())
-                session.finish_epoch(row, on_epoch)
-        except KeyboardInterrupt:
-            interrupted = True
-            if team.leads:
-                print(session.in_words(), flush=True)
-    # It went on, and no epoch was finished since; where the machine goes away there is no time.
-    if predictions is None and session.rows and stop.received != SIGTERM:
-        predictions = _evaluate_together(team, model, test_batches, classes, precision)
-    return Fit(
-        pd.DataFrame(session.rows), predictions, time.perf_counter() - start, interrupted,
-        stop.received, testing,
-    )  # fmt: skip
-
-
-def _row(epoch: int, train: EpochResult, test: Predictions, seconds: float) -> dict:
-    """The row of the history for one epoch."""
-    return {
-        "epoch": epoch,
-        "lr": train.lr,
-        "momentum": train.momentum,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "seconds": seconds,
-    }
-
-
-def _evaluate_together(team: Team, model, batches, classes, precision) -> Predictions:
-    """`evaluate`, each process on its part of the batches; all get the whole."""
-    if team.size == 1:
-        return evaluate(model, batches, classes, precision=precision)
-    batches = list(batches)
-    mine = batches[team.share(0, len(batches))]
-    part = evaluate(model, mine, classes, precision=precision) if mine else None
-    parts = [part for part in team.gathered(part) if part is not None]
-    return Predictions(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        tuple(classes),
-    )
+                test = evaluate(model, test_loader, classes, precision=precision)
+                state.finish_epoch(train, test)
+    except KeyboardInterrupt:
+        state.stop = True
+    finally:
+        state.call("on_end")
+    if state.predictions is None and state.history and state.signal != SIGTERM:  # Resumed.
+        state.predictions = evaluate(model, test_loader, classes, precision=precision)
+    return FitResult(pd.DataFrame(state.history), state.predictions, time.perf_counter() - start,
+                     not state.finished, state.signal)  # fmt: skip

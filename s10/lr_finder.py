@@ -1,0 +1,337 @@
+"""The LR range test: train while the LR grows, and see where learning begins and ends.
+
+Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.3. Two
+kinds: `range_test_per_batch` (one short run, the LR grows with each batch, loss against
+LR; the procedure of torch-lr-finder) and `range_test_per_epoch` (a fresh network for each
+LR, training accuracy against LR).
+
+A single run of it says little: public solutions of this assignment read LRs from 4.3e-4
+to 5.5e-2 off the steepest slope of one. So both kinds run over several seeds and choose
+points where the curve *crosses* a level, not its steepest slope, which noise moves along
+the whole fall.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim import Optimizer
+
+from s10.loaders import set_epoch
+from s10.metrics import TrainingDiverged
+from s10.recipe import Recipe
+from s10.runtime.device import pick_precision
+from s10.runtime.errors import InputError, positive_float, positive_int
+from s10.runtime.progress import BatchBar
+from s10.training import seed_everything, train_epoch
+
+# The rule for a loss curve: LRMIN is where ONSET_FRACTION of its total fall is reached,
+# LRMAX the geometric middle of the valley: of the LRs with at least NEARLY_DONE of the fall.
+ONSET_FRACTION, NEARLY_DONE = 0.10, 0.90
+# The rule for an accuracy curve: LRMAX is the largest LR that still reaches this fraction of
+# the best accuracy, LRMIN a tenth of it (Smith 2015, 2018).
+NEARLY_BEST, MIN_TO_MAX = 0.90, 10
+# Unless the best accuracy exceeds the median by this factor, no LR taught anything.
+LEARNED = 1.25
+# The test stops where the loss exceeds the lowest so far by this factor.
+DIVERGED = 3
+
+
+@dataclass(frozen=True)
+class LRRange:
+    """The outcome of a range test.
+
+    `curves`: a row for each seed and LR: seed, lr, value, smooth; value is the loss
+    ("per-batch") or the training accuracy, 0–1 ("per-epoch"). `choices`: a row for each
+    seed: seed, lr_min, lr_max, and, for comparison, steepest, the LR of the steepest
+    slope. `lr_min` and `lr_max` are the medians over the seeds.
+    """
+
+    method: str
+    curves: pd.DataFrame
+    choices: pd.DataFrame
+
+    @property
+    def lr_min(self) -> float:
+        return float(self.choices["lr_min"].median())
+
+    @property
+    def lr_max(self) -> float:
+        return float(self.choices["lr_max"].median())
+
+    def spread(self, column: str = "lr_max") -> float:
+        """The largest choice of any seed divided by the smallest: 1 when all agree."""
+        return float(self.choices[column].max() / self.choices[column].min())
+
+    def grid_ratio(self) -> float:
+        """The next larger LR that was tried divided by LRMAX: the test's resolution."""
+        lrs = np.sort(self.curves["lr"].unique())
+        larger = lrs[lrs > self.lr_max * (1 + 1e-9)]
+        return float(larger[0] / self.lr_max) if len(larger) else 1.0
+
+    def summary(self) -> str:
+        """The choice, and how far it can be trusted."""
+        values = self.curves["value"]
+        if self.method == "per-epoch" and values.max() < LEARNED * values.median():
+            return (
+                f"The accuracy is {values.min():.0%} to {values.max():.0%} for every LR: one epoch "
+                "of so few batches teaches nothing, so this choice means nothing; use more images "
+                "or a smaller batch size."
+            )
+        choice = f"LRMAX {self.lr_max:.2g}, LRMIN {self.lr_min:.2g}. "
+        seeds, spread, step = len(self.choices), self.spread(), self.grid_ratio()
+        if step > max(spread, 1.5):
+            return choice + (
+                f"The next larger LR that was tried is {step:.2g} times as large, so the choice is "
+                "no finer than that; use more LRs or a narrower range."
+            )
+        if seeds == 1:
+            return choice + "One seed says nothing about the spread; run at least three."
+        choice += f"Over {seeds} seeds LRMAX varied by a factor of {spread:.2g}: "
+        if spread <= 1.5:
+            return choice + "accurate to within some tens of percent."
+        if spread <= 3:
+            return choice + "accurate to a factor of about 2; also train with half and double."
+        return choice + "only the order of magnitude is known; use more seeds or more batches."
+
+
+def range_test_per_batch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches,
+    *,
+    lr_low: float = 1e-6,
+    lr_high: float = 1.0,
+    iterations: int = 100,
+    seeds: Sequence[int] = (0, 1, 2),
+    precision: str = "auto",
+    on_seed: Callable[[int], None] | None = None,
+) -> LRRange:
+    """Loss against LR, which grows exponentially with each batch.
+
+    For each seed a copy of the model gets new initial weights and is trained with a copy
+    of the optimizer on other batches. Model, optimizer and random state are unchanged
+    afterwards, and the loader is set to epoch 1.
+
+    Args:
+        optimizer: with the momentum that LRMAX meets at the peak of the cycle,
+            `recipe.make_optimizer(model, momentum=recipe.momentum_min)`. With a larger
+            one the loss lags behind the growing LR, and LRMAX comes out too large.
+        batches: `recipe.train_loader(…)` on the model's device, or a DataLoader.
+        lr_low, lr_high: the range; iterations: the batches from one to the other.
+        on_seed: called with each seed before its run.
+
+    Raises:
+        InputError: the range, iterations or seeds make no sense, or the loss
+            was nowhere finite.
+    """
+    from scipy.ndimage import gaussian_filter1d  # Here, as importing it takes 0.4 seconds.
+
+    _check_range(lr_low, lr_high, iterations, seeds)
+    if iterations < 10:
+        raise InputError(f"iterations must be at least 10, not {iterations}")
+    curves, choices = [], []
+    with _random_state_kept(), _epoch_1_afterwards(batches):
+        for number, seed in enumerate(seeds):
+            if on_seed is not None:
+                on_seed(seed)
+            seed_everything(seed)
+            # Together, so that the copied optimizer holds the copied parameters.
+            trial, trial_optimizer = copy.deepcopy((model, optimizer))
+            _initialize(trial)
+            trial_optimizer.state.clear()
+            chosen = pick_precision(precision, next(trial.parameters()).device)
+            rates = [
+                lr_low * (lr_high / lr_low) ** (k / (iterations - 1)) for k in range(iterations)
+            ]
+            losses = _sweep(
+                trial, trial_optimizer, _endless(batches, 1 + number * 1000), rates, chosen
+            )
+            rates = np.array(rates[: len(losses)])
+            # Noise of single batches is smoothed over a twenty-fifth of the range.
+            smooth = gaussian_filter1d(losses, iterations / 25, mode="nearest")
+            curves.append(_curve(seed, rates, losses, smooth))
+            choices.append({"seed": seed, **choose_from_loss(rates, smooth)})
+    return LRRange("per-batch", pd.concat(curves, ignore_index=True), pd.DataFrame(choices))
+
+
+def range_test_per_epoch(
+    make_model: Callable[[], nn.Module],
+    make_loader: Callable[[Recipe], object],
+    recipe: Recipe,
+    *,
+    lr_low: float = 1e-4,
+    lr_high: float = 1.0,
+    epochs: int = 20,
+    seeds: Sequence[int] = (0,),
+    on_epoch: Callable[[int, float, float], None] | None = None,
+) -> LRRange:
+    """Training accuracy against LR: a fresh network for each LR, one epoch each.
+
+    The classic kind: `epochs` LRs, evenly spaced from `lr_low` to `lr_high`, each with new
+    initial weights and the momentum of the cycle's peak. The random state is unchanged
+    afterwards.
+
+    Args:
+        make_model: returns a new network on its device.
+        make_loader: returns the training batches of a recipe (the seed is set here).
+        on_epoch: called with seed, LR and accuracy after each epoch.
+    """
+    _check_range(lr_low, lr_high, epochs, seeds)
+    curves, choices = [], []
+    rates = np.linspace(lr_low, lr_high, epochs)
+    with _random_state_kept():
+        for seed in seeds:
+            seeded = dataclasses.replace(recipe, seed=seed)
+            batches = make_loader(seeded)
+            accuracies = []
+            for rate in rates:
+                seed_everything(seed)
+                model = make_model().to(memory_format=torch.channels_last)
+                accuracies.append(_one_epoch(model, batches, seeded, float(rate)))
+                if on_epoch is not None:
+                    on_epoch(seed, float(rate), accuracies[-1])
+            curves.append(_curve(seed, rates, accuracies, accuracies))
+            choices.append({"seed": seed, **choose_from_accuracy(rates, np.array(accuracies))})
+    return LRRange("per-epoch", pd.concat(curves, ignore_index=True), pd.DataFrame(choices))
+
+
+def choose_from_loss(rates: np.ndarray, smooth: np.ndarray) -> dict[str, float]:
+    """lr_min, lr_max and steepest from one smoothed loss curve.
+
+    The fall is from the loss at the smallest LR to the lowest loss. lr_min is the first LR
+    at which ONSET_FRACTION of it is reached; lr_max is the geometric mean of the first and
+    the last LR of the valley around the lowest loss, where NEARLY_DONE of it is reached.
+
+    Raises:
+        InputError: the loss never fell.
+    """
+    lowest = int(smooth.argmin())
+    fall = smooth[0] - smooth[lowest]
+    if not fall > 0:
+        raise InputError(
+            "the loss never fell in this range of LRs; begin lower with --lr-low, "
+            "or use more batches with --iterations"
+        )
+    done = (smooth[0] - smooth) / fall
+    outside = done < NEARLY_DONE
+    left = np.nonzero(outside[:lowest])[0].max(initial=-1) + 1
+    right = lowest + int(outside[lowest:].argmax()) - 1 if outside[lowest:].any() else -1
+    return {
+        "lr_min": float(rates[np.argmax(done >= ONSET_FRACTION)]),
+        "lr_max": float(np.sqrt(rates[left] * rates[right])),
+        "steepest": float(rates[np.gradient(smooth[: lowest + 1]).argmin()]),
+    }
+
+
+def choose_from_accuracy(rates: np.ndarray, accuracies: np.ndarray) -> dict[str, float]:
+    """lr_min, lr_max and steepest (of the rise) from training accuracies at each LR."""
+    good = accuracies >= NEARLY_BEST * accuracies.max()
+    lr_max = float(rates[np.nonzero(good)[0][-1]])
+    steepest = int(np.diff(accuracies).argmax()) + 1 if len(rates) > 1 else 0
+    return {
+        "lr_min": lr_max / MIN_TO_MAX,
+        "lr_max": lr_max,
+        "steepest": float(rates[steepest]),
+    }
+
+
+def _sweep(model, optimizer, batches, lrs, precision) -> np.ndarray:
+    """The loss of one batch at each LR, up to where it diverges or stops being finite."""
+    scaler, losses, lowest = precision.scaler(), [], math.inf
+    model.train().to(memory_format=torch.channels_last)
+    for lr in BatchBar(lrs, "range test"):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        images, labels = next(batches)
+        with precision.autocast():
+            loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.item())
+        lowest = min(lowest, losses[-1])
+        if not losses[-1] <= DIVERGED * lowest:
+            break
+    if not math.isfinite(losses[-1]):
+        losses.pop()
+    if len(losses) < 3:
+        raise InputError("the loss is not finite even at the smallest LR; begin with a lower one")
+    return np.array(losses)
+
+
+def _one_epoch(model, batches, recipe: Recipe, rate: float) -> float:
+    """Training accuracy of one epoch at one LR; 0 when it diverges."""
+    optimizer = recipe.make_optimizer(model, momentum=recipe.momentum_min)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    device = next(model.parameters()).device
+    set_epoch(batches, 1)
+    try:
+        return train_epoch(
+            model, batches, optimizer, precision=pick_precision(recipe.precision, device),
+            label_smoothing=recipe.label_smoothing, title=f"LR {rate:.4g}",
+        ).accuracy  # fmt: skip
+    except TrainingDiverged:
+        return 0.0
+
+
+def _initialize(model: nn.Module) -> None:
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+
+
+def _endless(batches, first_epoch: int):
+    epoch = first_epoch
+    while True:
+        set_epoch(batches, epoch)
+        yield from batches
+        epoch += 1
+
+
+@contextlib.contextmanager
+def _epoch_1_afterwards(batches):
+    """What is trained after the range test gets the same batches as without it."""
+    try:
+        yield
+    finally:
+        set_epoch(batches, 1)
+
+
+@contextlib.contextmanager
+def _random_state_kept():
+    """Restore the global random states of Python, NumPy and PyTorch."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def _curve(seed, rates, values, smooth) -> pd.DataFrame:
+    return pd.DataFrame({"seed": seed, "lr": rates, "value": values, "smooth": smooth})
+
+
+def _check_range(lr_low, lr_high, steps, seeds) -> None:
+    positive_float("the smallest LR", lr_low)
+    positive_float("the largest LR", lr_high)
+    positive_int("the number of LRs", steps)
+    if not lr_low < lr_high:
+        raise InputError(f"the smallest LR ({lr_low}) must be below the largest ({lr_high})")
+    if steps < 2:
+        raise InputError("a range test needs at least 2 LRs")
+    if not seeds:
+        raise InputError("a range test needs at least one seed")
