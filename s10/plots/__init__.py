@@ -1,7 +1,8 @@
-"""Pictures: each function takes data and gives back a matplotlib figure."""
+"""Plots: each function takes data and returns a matplotlib figure."""
 
-from s10.plots.images import plot_images
-from s10.plots.predictions import plot_class_accuracy, plot_confusion, plot_misclassified
+from s10.plots.images import plot_images, plot_misclassified
+from s10.plots.lr_range import plot_lr_range
+from s10.plots.predictions import plot_class_accuracy, plot_confusion
 from s10.plots.training import plot_curves, plot_history_lr, plot_schedule, plot_schedules
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "plot_curves",
     "plot_history_lr",
     "plot_images",
+    "plot_lr_range",
     "plot_misclassified",
     "plot_schedule",
     "plot_schedules",

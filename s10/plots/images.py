@@ -1,32 +1,81 @@
-"""Grids of images."""
+"""Grids of images: any images, and the misclassified ones."""
+
+import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from s10.plots.style import new_figure
+from s10.predictions import Predictions
 
 
 def plot_images(
-    images: np.ndarray, names: list[str] | None = None, *, columns: int = 10, title: str = ""
+    images: np.ndarray,
+    names: Sequence[str] = (),
+    *,
+    columns: int = 10,
+    title: str = "",
+    size: float = 0.95,
+    fontsize: float = 8,
 ) -> Figure:
-    """A grid of pictures: uint8 (N, H, W, 3), or float 0–1; `names` stand above them."""
+    """A grid of images with their names above them.
+
+    Args:
+        images: (N, H, W, 3), uint8 or float from 0 to 1.
+        names: none, or one for each image; may be empty or have several lines.
+        size: of an image, in inches.
+    """
     rows = max(1, -(-len(images) // columns))
-    named = {index // columns for index, name in enumerate(names or []) if name}
+    lines = [0] * rows
+    for index, name in enumerate(names):
+        lines[index // columns] = max(lines[index // columns], len(name.splitlines()))
     figure, axes = new_figure(
-        0.95 * columns, 0.4 + 0.95 * rows + 0.2 * len(named), rows, columns, squeeze=False
+        size * columns, 0.4 + size * rows + 0.2 * sum(lines), rows, columns, squeeze=False
     )
     for axis in axes.flat:
         axis.axis("off")
-    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        show_image(axis, image)
-        if names and names[index]:
-            axis.set_title(names[index], fontsize=8)
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(image, interpolation="nearest")
+    for axis, name in zip(axes.flat, names, strict=False):
+        axis.set_title(name, fontsize=fontsize)
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
-def show_image(axes, image: np.ndarray) -> None:
-    """One picture, its pixels to be seen as squares."""
-    axes.imshow(image, interpolation="nearest")
-    axes.axis("off")
+def plot_misclassified(
+    images: np.ndarray,
+    predictions: Predictions,
+    *,
+    true: str | None = None,
+    predicted: str | None = None,
+    count: int = 20,
+    columns: int = 5,
+    title: str = "",
+) -> Figure:
+    """The misclassified images, most confident mistakes first.
+
+    Args:
+        images: uint8 (N, 32, 32, 3), in the order of the predictions.
+        true, predicted: only images of this true class, or of this predicted class.
+        count: how many at most.
+    """
+    table = predictions.mistakes(true, predicted)
+    shown = table.head(count)
+    names = [
+        f"pred: {row.predicted} ({row.probability:.0%})\n"
+        f"true: {row.true} ({row.probability_true:.0%})"
+        for row in shown.itertuples()
+    ]
+    what = f"{len(table)} of {len(predictions.labels)} images are misclassified"
+    if true or predicted:
+        pair = f"{true or 'any class'} misclassified as {predicted or 'another'}"
+        what = f"{pair}: {len(table)} of {len(predictions.labels)} images"
+    what += f"; the {len(shown)} most confident mistakes"
+    size = 1.75
+    # matplotlib does not wrap a title; about 11 characters of it fit into an inch.
+    title = title or textwrap.fill(what, int(11 * size * columns))
+    return plot_images(
+        images[shown["index"]], names, columns=columns, title=title, size=size, fontsize=9
+    )

@@ -1,56 +1,66 @@
-"""What all pictures share: colours that colour-blind readers tell apart, and sizes."""
+"""What all figures share: colors, sizes, and how they are shown and saved."""
 
 import io
-import os
 from pathlib import Path
 
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-_PALETTE = sns.color_palette("colorblind")
-TRAIN, TEST, MARK = _PALETTE[0], _PALETTE[1], _PALETTE[3]
-PALETTE = _PALETTE
+from s10.runtime.files import write_atomically
+
+# The palette "colorblind" of seaborn (seaborn/palettes.py), without its import.
+PALETTE = [
+    to_rgb(color)
+    for color in (
+        "#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC",
+        "#CA9161", "#FBAFE4", "#949494", "#ECE133", "#56B4E9",
+    )
+]  # fmt: skip
+TRAIN, TEST, MARK = PALETTE[0], PALETTE[1], PALETTE[3]
 
 
-class Picture(Figure):
-    """A matplotlib figure that every notebook shows, also one where pyplot was never used."""
+class NotebookFigure(Figure):
+    """A matplotlib figure that a notebook displays even if pyplot was never imported."""
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return _png(self)
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
-    """A figure and its axes, width × height inches.
+    """A figure of width × height inches and its axes.
 
-    Made without pyplot, so that a notebook does not show it twice and no list of
-    open figures grows; a cell that ends with the figure shows it.
+    Created without pyplot: a cell that ends with the figure displays it once, and
+    no list of open figures grows. `options` are those of `Figure.subplots`.
     """
-    figure = Picture(figsize=(width, height), layout="constrained", dpi=100)
-    axes = figure.subplots(rows, columns, **options)
-    return figure, axes
+    figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=100)
+    return figure, figure.subplots(rows, columns, **options)
 
 
-def tidy(axes) -> None:
-    """A light grid and no box: what is left to see are the data."""
-    axes.grid(True, color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+def style_axes(*panels: Axes) -> None:
+    """A light grid behind the data, and no spines at the top and the right."""
+    for axes in panels:
+        axes.grid(True, color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
 
 
-def sign(figure: Figure, subject: str) -> Figure:
-    """Write in the corner what network and data the picture is of."""
-    figure.supxlabel(subject, x=1, ha="right", fontsize=7, color="0.4")
+def add_caption(figure: Figure, text: str) -> Figure:
+    """Write a caption into the lower right corner, such as the network and the data shown."""
+    figure.supxlabel(text, x=1, ha="right", fontsize=7, color="0.4")
     return figure
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write it as PNG, whole or not at all; raises OSError where there is no room."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save the figure as PNG, atomically.
+
+    Raises:
+        OSError: the disk is full, say.
+    """
+    write_atomically(path, _png(figure))
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
