@@ -1,4 +1,4 @@
-"""Which OneCycleLR made a log of learning rates? A fit that finds LRMAX and the end in the log."""
+"""Which OneCycleLR made a log of learning rates? A fit finds LRMAX and the final LR."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 
 class FittedCycle(NamedTuple):
-    """The fitted arguments of a linear OneCycleLR, and how far it then is from the log."""
+    """The fitted arguments of a linear OneCycleLR, and its largest deviation from the log."""
 
     max_lr: float
     final_div_factor: float
@@ -26,8 +26,8 @@ def printed_rates(
 ) -> np.ndarray:
     """The LR that a loop prints after each epoch's last `scheduler.step()`: float64 (epochs,).
 
-    After the last epoch this is one step past the end of the schedule, where
-    PyTorch's OneCycleLR goes on along its last line, below its minimum.
+    After the last epoch this is one step past the end of the schedule, where PyTorch's
+    OneCycleLR continues along its last line, below its minimum.
     """
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1, momentum=0.9)
     schedule = OneCycleLR(
@@ -48,8 +48,8 @@ def fit_one_cycle(
 ) -> FittedCycle:
     """The max_lr and final_div_factor with which OneCycleLR printed `rates`, by least squares.
 
-    Between its corners the schedule is linear in LRMAX and in the LR of its
-    end, so two runs of it span all others: one with each of the two switched off.
+    At each step the LR is linear in LRMAX and in the final LR, so all schedules are linear
+    combinations of two: one of a final LR of 0, and the contribution of the final LR.
     """
     rates = np.asarray(rates, dtype=float)
     settings = {

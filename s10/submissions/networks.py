@@ -1,28 +1,27 @@
-"""The two networks among the submissions that are not the assignment's, as they were published.
+"""The two networks of submissions that differ from the assignment's, as published.
 
-At width 64 they are the published ones, parameter for parameter; `width` scales
-them like `CustomResNet`. Their mistakes are kept: that is what they are here for.
+At width 64 they are the published ones, parameter for parameter; `width` scales them as
+it scales `CustomResNet`. Their mistakes are kept, because they are what a learner studies.
 """
 
 from torch import Tensor, nn
 
-from s10.errors import positive_int
+from s10.runtime.errors import positive_int
 
 
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution with a bias; where a batch norm follows at once, that is useless."""
+    """A 3×3 convolution with a bias, which is useless if a batch norm follows directly."""
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1)
 
 
 class StridedNet(nn.Module):
     """The network of `era1-s10-strided`.
 
-    What looks like a residual block adds two different branches, both computed
-    from the layer's input and both halving the picture: one by a stride of 2,
-    one by pooling. So there is no identity path. The pooling at the end leaves
-    3 × 3 positions. Gives log-probabilities (N, num_classes): the log_softmax
-    is published in `forward`; cross-entropy, which takes it again, does not
-    notice.
+    What looks like a residual block adds two different branches of the layer's input.
+    Both halve height and width, one by a stride of 2, one by pooling; so there is no
+    identity path. The pooling at the end leaves 3 × 3 positions. Output: log-probabilities
+    (N, num_classes). The published `forward` ends with a log_softmax; cross-entropy takes
+    it again, which changes nothing.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):
@@ -72,10 +71,9 @@ class StridedNet(nn.Module):
 class ReluFirstNet(nn.Module):
     """The network of `eva8-s8`.
 
-    The assignment's layers, but the ReLU stands before the batch norm, the
-    convolutions have a bias, layer 3 has a dropout, and a softmax ends
-    `forward`: it gives probabilities (N, num_classes), of which cross-entropy
-    takes the softmax once more.
+    The assignment's layers, but the ReLU comes before the batch norm, the convolutions
+    have a bias, layer 3 has a dropout, and `forward` ends with a softmax. Output:
+    probabilities (N, num_classes), of which cross-entropy takes the softmax once more.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):

@@ -1,14 +1,14 @@
-"""The assignment's network with one mistake of a submission each, to measure what it costs."""
+"""The assignment's network with one mistake of a submission each, to measure its cost."""
 
 from torch import Tensor, nn
 
 from s10.custom_resnet import CustomResNet, conv3x3
 
 
-class SoftmaxOutput(CustomResNet):
-    """A softmax ends `forward`: gives probabilities where cross-entropy expects logits.
+class SoftmaxNet(CustomResNet):
+    """A softmax ends `forward`: returns probabilities where cross-entropy expects logits.
 
-    The loss cannot fall below ln(1 + 9/e) ≈ 1.461 for ten classes: it takes the
+    The loss cannot fall below ln(1 + 9/e) ≈ 1.461 for ten classes, because it takes the
     softmax of numbers from 0 to 1.
     """
 
@@ -16,8 +16,8 @@ class SoftmaxOutput(CustomResNet):
         return super().forward(x).float().softmax(1)
 
 
-class ReluBeforeBN(CustomResNet):
-    """Everywhere the ReLU stands before the batch norm, not behind it."""
+class ReluBeforeBNNet(CustomResNet):
+    """Every ReLU comes before its batch norm, not after it."""
 
     def __init__(self, num_classes: int = 10, width: int = 64):
         super().__init__(num_classes, width)
@@ -25,12 +25,12 @@ class ReluBeforeBN(CustomResNet):
             block[-2], block[-1] = nn.ReLU(), block[-2]
 
 
-class TwoBranches(CustomResNet):
+class TwoBranchesNet(CustomResNet):
     """Layers 1 and 3 add two downsampling branches of their input, as `era1-s10-strided` does.
 
-    In place of x + residual(x) with x = down(input) stand down(input) +
-    strided(input), where `strided` is conv-BN-ReLU-conv-BN-ReLU, its second
-    convolution with stride 2: no identity path.
+    Instead of x + residual(x) with x = down(input) they return down(input) + strided(input),
+    where `strided` is conv-BN-ReLU-conv-BN-ReLU, its second convolution with stride 2: there
+    is no identity path.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):

@@ -1,0 +1,1 @@
+"""Faster recipes: their network, their optimizer, their batches, test-time augmentation."""
