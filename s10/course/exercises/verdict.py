@@ -1,4 +1,4 @@
-"""What a check gives back, and how it calls a learner's code."""
+"""How a check judges an answer, and how it calls a learner's code."""
 
 import functools
 from collections.abc import Callable
@@ -19,15 +19,15 @@ class Verdict:
         return f"{'✓' if self.passed else '✗'} {self.message}"
 
 
-class Wrong(Exception):
+class CheckFailed(Exception):
     """The answer is wrong; the message is a hint."""
 
 
 def check(name: str, praise: str) -> Callable:
-    """Make a check of a function that raises Wrong at a wrong answer and returns at a right one.
+    """Decorate a function that raises CheckFailed at a wrong answer: it returns a Verdict.
 
-    The blank (None, or a function that gives None) and an answer that raises an
-    exception get a verdict, too: a check never stops the notebook.
+    Blanks (None, or a function that returns None) and answers that raise an exception
+    get a verdict, too: a check never stops the notebook.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -36,11 +36,11 @@ def check(name: str, praise: str) -> Callable:
             if answer is None:
                 return Verdict(False, f"{name}: not filled in yet.")
             try:
-                # The checks draw random numbers; the learner's own must not change by that.
+                # Checks draw random numbers; the learner's random state must not change.
                 with torch.random.fork_rng(devices=[]):
                     function(answer)
-            except Wrong as wrong:
-                return Verdict(False, f"{name}: {wrong}")
+            except CheckFailed as failure:
+                return Verdict(False, f"{name}: {failure}")
             except Exception as error:  # Whatever the learner's code raises.
                 kind = type(error).__name__
                 return Verdict(False, f"{name}: your code stops with {kind}: {error}")
@@ -51,24 +51,44 @@ def check(name: str, praise: str) -> Callable:
     return decorate
 
 
+def fail_if(condition: bool, hint: str) -> None:
+    """Raise CheckFailed if the answer is wrong in this way."""
+    if condition:
+        raise CheckFailed(hint)
+
+
+def compare(value, right, hints: list[tuple], otherwise: str, tolerance: float = 1e-6) -> None:
+    """Raise CheckFailed unless `value` is close to `right`.
+
+    Args:
+        hints: (a typical wrong value, its hint) pairs.
+        otherwise: the hint for all other values.
+    """
+    if close(value, right, tolerance):
+        return
+    for wrong, hint in hints:
+        fail_if(close(value, wrong, tolerance), hint)
+    raise CheckFailed(otherwise)
+
+
 def call(function: Callable, *arguments):
-    """The learner's function's value; Wrong when it gives none."""
+    """What the learner's function returns; CheckFailed if that is nothing."""
     value = function(*arguments)
-    if value is None or value is ...:
-        raise Wrong("not filled in yet: the function gives back nothing (is there a return?).")
+    blank = value is None or value is ...
+    fail_if(blank, "not filled in yet: the function returns nothing (is there a return?).")
     return value
 
 
 def close(value, expected, tolerance: float = 1e-6) -> bool:
-    """Equal to within a relative tolerance, everywhere."""
+    """Whether both are equal to within a relative tolerance, everywhere."""
     value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
     return value.shape == expected.shape and np.allclose(value, expected, rtol=tolerance, atol=0)
 
 
 def compare_guess(what: str, guess: float | None, measured: float, *, factor: bool = False) -> str:
-    """A line that sets the learner's guess beside what was measured.
+    """A line that compares the learner's guess with what was measured.
 
-    With `factor` they are compared by their ratio, as LRs should be, else by
+    With `factor` they are compared by their ratio, as LRs should be, otherwise by
     their difference.
     """
     if guess is None:

@@ -1,0 +1,96 @@
+"""The gain of each ingredient of a recipe, measured by leaving out one of them at a time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from s10.course.reference import stored
+from s10.recipe import Recipe
+from s10.runtime.errors import InputError
+from s10.speed.ablations import WithoutDirac, WithoutMuon, WithoutWhitening
+from s10.speed.recipes import LAPTOP
+
+FULL_RECIPES = {"assignment": Recipe(), "laptop": LAPTOP}
+# Recipe → ingredient, named as in results/ → the recipe without it.
+ABLATIONS = {
+    "assignment": {
+        "label smoothing": Recipe(label_smoothing=0.0),
+        "decoupled weight decay": Recipe(weight_decay=0.0),
+        "β2 of 0.99, not 0.999": Recipe(beta2=0.999),
+        "momentum that mirrors the LR": Recipe(momentum_max=0.9, momentum_min=0.9),
+        "mirrored border": Recipe(pad_mode="constant"),
+    },
+    "laptop": {
+        "whitening layer": WithoutWhitening(),
+        "filters that pass on": WithoutDirac(),
+        "Muon": WithoutMuon(),
+        "alternating flips": replace(LAPTOP, alternating_flips=False),
+        "small pictures first": replace(LAPTOP, low_res_fraction=0.0),
+        "label smoothing": replace(LAPTOP, label_smoothing=0.0),
+    },
+}
+# The standard terms, where the names in results/ are others.
+TERMS = {
+    "momentum that mirrors the LR": "inverse momentum cycling",
+    "mirrored border": "reflect padding",
+    "filters that pass on": "Dirac initialization",
+    "small pictures first": "low resolution first",
+}
+
+
+def without(name: str, ingredient: str | None = None) -> Recipe:
+    """The recipe of that name without this ingredient; the full recipe if it is None.
+
+    Raises:
+        InputError: there is no ablation of that recipe, or no such ingredient.
+    """
+    if name not in ABLATIONS:
+        raise InputError(f"no ablation of {name!r}; there are {', '.join(ABLATIONS)}")
+    recipes = {None: FULL_RECIPES[name], **ABLATIONS[name]}
+    if ingredient not in recipes:
+        raise InputError(
+            f"no ingredient {ingredient!r} of {name}; there are {', '.join(ABLATIONS[name])}"
+        )
+    return recipes[ingredient]
+
+
+def stored_ablation(name: str) -> pd.DataFrame:
+    """What was measured: a row for each ingredient, the largest gain first.
+
+    Columns: ingredient, without (mean test accuracy without it, %), std
+    (standard deviation over the seeds; NaN with one), gain (what the full recipe has
+    more, in percentage points), time (training time without it relative to that of the
+    full recipe), seeds.
+
+    Raises:
+        InputError: no ablation of that recipe is stored.
+    """
+    entries = _stored_entries(name)
+    full, rows = entries.pop(None), []
+    for ingredient, entry in entries.items():
+        values = 100 * np.array(entry["test_accuracy"])
+        rows.append(
+            {
+                "ingredient": TERMS.get(ingredient, ingredient),
+                "without": values.mean(),
+                "std": values.std(ddof=1) if len(values) > 1 else np.nan,
+                "gain": 100 * np.mean(full["test_accuracy"]) - values.mean(),
+                "time": np.median(entry["seconds"]) / np.median(full["seconds"]),
+                "seeds": len(values),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
+
+
+def full_recipe_accuracies(name: str) -> np.ndarray:
+    """Test accuracies (%) of the full recipe in the same measurement, one for each seed."""
+    return 100 * np.array(_stored_entries(name)[None]["test_accuracy"])
+
+
+def _stored_entries(name: str) -> dict[str | None, dict]:
+    """Ingredient (None: the full recipe) → its entry in reference.json."""
+    entries = {e["ingredient"]: e for e in stored()["ablation"] if e["recipe"] == name}
+    if None not in entries:
+        raise InputError(f"no ablation of {name!r} is stored")
+    return entries

@@ -1,0 +1,102 @@
+"""Notebook 02: the arithmetic of the triangle and of one cycle."""
+
+from functools import partial
+
+import torch
+
+from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.recipe import Recipe
+from s10.schedules import simulate_schedule
+
+STEPS = 98
+RECIPE = Recipe(lr_max=0.01, lr_min=0.001)
+
+
+@check("Exercise 2.1", "50,000 / 512 = 97.66, and the last, smaller batch is a step, too.")
+def steps_of_the_run(answer) -> None:
+    """(steps per epoch, step of the peak, last step), steps counted from 0."""
+    blank = len(answer) != 3 or any(part is None for part in answer)
+    fail_if(blank, "not filled in yet: three numbers are asked for.")
+    per_epoch, peak, last = answer
+    fail_if(per_epoch == 97, "97 full batches, and one more of 336 images: it is trained on, too.")
+    fail_if(per_epoch != 98, f"50,000 images in batches of 512 are not {per_epoch} batches.")
+    both = (peak, last) == (490, 2352)
+    fail_if(both, "steps are counted from 0, so the 490th step has the number 489.")
+    fail_if(peak == 490, "the last step of epoch 5 is the 490th; counted from 0 that is 489.")
+    fail_if(peak == 392, "392 is the first step of epoch 5; the peak is at its last.")
+    fail_if(peak != 489, f"the peak is at the last step of epoch 5, and that is not {peak}.")
+    fail_if(last == 2352, "24 × 98 = 2,352 steps; counted from 0 the last one is 2,351.")
+    fail_if(last != 2351, f"the last of 24 × 98 steps is not {last}.")
+
+
+@check("Exercise 2.2", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
+def fraction_of_the_rise(answer) -> None:
+    """pct_start of OneCycleLR for a peak at the end of epoch 5 of 24."""
+    hints = [
+        (0.3, "0.3 is PyTorch's default; it would put the peak into epoch 8."),
+        (0.2, "0.2 is near, but puts the peak 19 steps too early: 0.2 × 24 = 4.8 epochs."),
+        (4 / 24, "4/24 is the beginning of epoch 5; the peak is at its end."),
+    ]
+    otherwise = "what fraction of the 24 epochs is over when epoch 5 ends?"
+    compare(answer, 5 / 24, hints, otherwise, tolerance=1e-3)
+
+
+@check("Exercise 2.3", "This is Smith's triangular policy of 2015.")
+def triangular(function) -> None:
+    """`function(step, half_cycle, low, high)`: up in half_cycle steps, down in as many, again."""
+    expected = {0: 0.1, 5: 0.3, 10: 0.5, 15: 0.3, 20: 0.1, 25: 0.3, 30: 0.5, 43: 0.22}
+    values = {step: call(function, step, 10, 0.1, 0.5) for step in expected}
+    wrong = [step for step in expected if not close(values[step], expected[step])]
+    if not wrong:
+        return
+    rises_on = close(values[20], 0.9) or close(values[15], 0.7)
+    fail_if(rises_on, "it rises well, but never turns: after half_cycle steps it must fall.")
+    only_once = close(values[15], 0.3) and not close(values[25], 0.3)
+    fail_if(only_once, "the first triangle is right; the second should be the same (think of %).")
+    fail_if(close(values[10], 0.4), "it begins at 0 instead of low: add low to it.")
+    fail_if(close(values[10], 0.6), "it ends above high: from low to high it rises by high − low.")
+    step = wrong[0]
+    raise CheckFailed(
+        f"with half_cycle 10, low 0.1 and high 0.5, step {step} should have the LR "
+        f"{expected[step]:g}, yours has {values[step]:g}."
+    )
+
+
+@check("Exercise 2.4", "Equal to PyTorch's OneCycleLR at all 2,352 steps.")
+def one_cycle_lr(function) -> None:
+    """`function(step)`: the LR of each of the 24 × 98 steps, 0.001 → 0.01 → 0.001, in lines."""
+    make_scheduler = partial(RECIPE.make_scheduler, steps_per_epoch=STEPS)
+    rates, _ = simulate_schedule(make_scheduler, 24 * STEPS)
+    values = [float(call(function, step)) for step in range(24 * STEPS)]
+    wrong = [step for step, rate in enumerate(rates) if not close(values[step], rate)]
+    if not wrong:
+        return
+    peak = max(range(len(values)), key=values.__getitem__)
+    first, highest, last = values[0], values[peak], values[-1]
+    fail_if(not close(first, 0.001), f"it should begin at 0.001, yours begins at {first:.4g}.")
+    fail_if(peak == 490, "your peak is at step 490, the first of epoch 6; it should be at 489.")
+    at_peak = peak == 489 and close(highest, 0.01)
+    fail_if(not at_peak, f"the peak should be 0.01 at step 489; yours is {highest:.4g} at {peak}.")
+    annihilation = "that is annihilation, and the assignment has none."
+    fail_if(last < 0.0009, f"yours ends at {last:.4g}, below LRMIN: {annihilation}")
+    at_end = close(last, 0.001)
+    fail_if(not at_end, f"at the last step, 2351, it should be 0.001 again; yours is {last:.4g}.")
+    step = wrong[0]
+    raise CheckFailed(f"step {step} should have {rates[step]:.6g}, yours has {values[step]:.6g}.")
+
+
+@check("Exercise 2.5", "div_factor sets the start, final_div_factor how far the end is below it.")
+def factors_without_annihilation(answer) -> None:
+    """dict(max_lr=…, div_factor=…, final_div_factor=…) for 0.001 → 0.01 → 0.001."""
+    fail_if(None in answer.values(), "not filled in yet.")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], momentum=0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, total_steps=100, **answer)
+    start, end = schedule.get_last_lr()[0], optimizer.param_groups[0]["min_lr"]
+    fail_if(not close(answer.get("max_lr", 0), 0.01), "max_lr is the peak, 0.01.")
+    compare(start, 0.001, [], f"the start is max_lr / div_factor: {start:.3g}, not 0.001.")
+    hints = [
+        (1e-7, "1e4 is PyTorch's default: it ends 10,000 times below the start, at 1e-7."),
+        (1e-4, "final_div_factor counts from the start, not the peak: yours ends at 1e-4."),
+    ]
+    otherwise = f"the end is start / final_div_factor, with yours {end:.3g} and not 0.001."
+    compare(end, 0.001, hints, otherwise)

@@ -1,0 +1,91 @@
+"""Notebook 05: what makes a run fast, recomputed."""
+
+import math
+
+import numpy as np
+
+from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+
+
+@check("Exercise 5.1", "One multiplication for each pair of channels, kernel position and pixel.")
+def multiplications(function) -> None:
+    """`function(channels_in, channels_out, kernel, side)`: of one convolution of one image.
+
+    The output is side × side; the kernel is square, without bias.
+    """
+    cases = [(3, 64, 3, 32), (128, 256, 3, 16), (24, 64, 1, 31), (64, 64, 5, 7)]
+    values = [float(call(function, *case)) for case in cases]
+    i, o, k, s = np.array(cases).T
+    right, weights = i * o * k * k * s * s, i * o * k * k
+    hints = [
+        (weights, "that is the number of weights; each is used at every pixel of the output."),
+        (right / k, "a kernel has kernel × kernel positions."),
+        (right / s, "the output has side × side pixels."),
+        (right / i, "each output channel looks at all input channels."),
+        (2 * right, "multiplications only: the additions are not asked for."),
+    ]
+    otherwise = f"{cases[0]} should make {right[0]:,}, yours makes {values[0]:,.0f}."
+    compare(values, right, hints, otherwise)
+
+
+@check("Exercise 5.2", "Any rotation of it would do as well; networks take this one.")
+def whitening(function) -> None:
+    """`function(covariance)`: a matrix W for which W · covariance · Wᵀ is the identity."""
+    generator = np.random.default_rng(0)
+    for size in (3, 12):
+        mixing = generator.normal(size=(size, size))
+        covariance = mixing @ mixing.T / size + 0.1 * np.eye(size)
+        matrix = np.asarray(call(function, covariance.copy()), dtype=float)
+        shape = matrix.shape
+        fail_if(shape != (size, size), f"the shape should be {(size, size)}, yours is {shape}.")
+        fail_if(not np.isfinite(matrix).all(), "there are numbers in it that are not finite.")
+        after = matrix @ covariance @ matrix.T
+        if not np.allclose(after, np.eye(size), rtol=0, atol=1e-6):
+            raise CheckFailed(_whitening_hint(matrix, covariance, after))
+
+
+def _whitening_hint(matrix: np.ndarray, covariance: np.ndarray, after: np.ndarray) -> str:
+    """What is wrong with a matrix that makes `after` of the covariance, not the identity."""
+    transposed = matrix.T @ covariance @ matrix
+    if np.allclose(transposed, np.eye(len(matrix)), rtol=0, atol=1e-6):
+        return "nearly: the directions belong in its rows (np.linalg.eigh returns columns)."
+    if np.allclose(matrix, np.linalg.inv(covariance)):
+        return "the inverse divides by the variances; it should be by their roots."
+    variances = np.linalg.eigvalsh(covariance)
+    diagonal = np.diag(after)
+    if np.allclose(after, np.diag(diagonal), rtol=0, atol=1e-6 * np.abs(after).max()):
+        if np.allclose(diagonal, variances):
+            return "uncorrelated, but the variances are not 1 yet: divide by their roots."
+        if np.allclose(diagonal, 1 / variances):
+            return "divide by the roots of the variances, not by the variances themselves."
+    return "W · covariance · Wᵀ is not the identity."
+
+
+@check("Exercise 5.3", "The recipe makes three, for speed: they leave it at 0.4, which is enough.")
+def iterations_above_half(answer) -> None:
+    """How many Newton–Schulz iterations take a singular value of 0.01 above 0.5."""
+    value, right = 0.01, 0
+    while value <= 0.5:
+        value, right = 3.4445 * value - 4.775 * value**3 + 2.0315 * value**5, right + 1
+    answer = float(answer)
+    if answer == right:
+        return
+    logarithms = close(answer, math.log(50) / math.log(3.4445), 0.01)
+    fail_if(logarithms, "nearly: it must be an integer, and the s³ slows the last iterations.")
+    fail_if(answer == right - 1, "one more: by then it is nearly, but not yet, above 0.5.")
+    raise CheckFailed("as long as s is small, an iteration multiplies it by about 3.4445.")
+
+
+@check("Exercise 5.4", "Alternating, it is all of them after two epochs.")
+def seen_both_ways(function) -> None:
+    """`function(epochs)`: the fraction of the images seen both ways, with random flips."""
+    epochs = np.arange(1, 9)
+    values = [float(call(function, int(epoch))) for epoch in epochs]
+    if np.allclose(values, 1 - 0.5 ** (epochs - 1), atol=1e-9):
+        return
+    flipped = close(values, 1 - 0.5**epochs)
+    fail_if(flipped, "that is the fraction seen flipped at least once; all epochs may be flipped.")
+    fail_if(close(values, 0.5 ** (epochs - 1)), "that is the fraction seen one way only.")
+    raise CheckFailed(
+        f"after 1 epoch it is 0, after 2 a half, after 3 three quarters; yours: {values[:3]}."
+    )

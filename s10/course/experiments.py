@@ -1,0 +1,175 @@
+"""The short experiments of the notebooks: what one cycle, depth and single mistakes change."""
+
+from dataclasses import asdict, dataclass, replace
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler
+
+from s10.custom_resnet import conv3x3, conv_block
+from s10.datasets.dataset import ImageDataset
+from s10.recipe import Recipe
+from s10.runtime.errors import InputError
+from s10.submissions.pitfalls import PITFALLS
+from s10.training import fit, seed_everything
+
+# The sizes of the stored runs, which the notebooks use, too, so that both can be compared.
+TRAIN_IMAGES, TEST_IMAGES = 10_000, 2_000
+SCHEDULE_EPOCHS, DEPTH_EPOCHS, PITFALL_EPOCHS = 8, 5, 5
+SOME_PITFALLS = ("std of single images", "softmax before the loss", "L2 of 1e-2 in Adam")
+NO_PITFALL = "the recipe as it is"
+
+
+def train_each(
+    dataset: ImageDataset, recipes: dict[str, Recipe], device="cpu", by: str = "recipe"
+) -> pd.DataFrame:
+    """Train by each of the recipes, and return their histories one below the other.
+
+    Args:
+        recipes: name → recipe; equal seeds begin with the same weights and batches.
+        by: the column with the name.
+
+    An interruption ends the experiment.
+    """
+    histories = []
+    for name, recipe in recipes.items():
+        print(name)
+        seed_everything(recipe.seed)
+        model = recipe.initial_model(dataset).to(device)
+        train, test = recipe.train_loader(dataset, device), recipe.test_loader(dataset, device)
+        result = fit(model, train, test, recipe, dataset.classes)
+        histories.append(result.history.assign(**{by: name}))
+        if result.interrupted:
+            break
+    return pd.concat(histories, ignore_index=True)
+
+
+class ConstantRecipe(Recipe):
+    """LR and momentum stay at their first values, `lr_min` and `momentum_max`."""
+
+    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+        return ConstantLR(optimizer, factor=1)
+
+
+def compare_schedules(dataset: ImageDataset, recipe: Recipe, device="cpu") -> pd.DataFrame:
+    """One cycle against two constant LRs, LRMAX and a tenth of it, everything else the same.
+
+    The momentum of the constant ones is the mean of the cycle's. Returns the histories
+    one below the other, with a column `schedule`.
+    """
+    recipes = {"one cycle": recipe}
+    momentum = (recipe.momentum_max + recipe.momentum_min) / 2
+    for lr in (recipe.lr_max, recipe.lr_max / 10):
+        constant = replace(
+            recipe, lr_max=lr, lr_min=lr, momentum_max=momentum, momentum_min=momentum
+        )
+        recipes[f"constant {lr:g}"] = ConstantRecipe(**asdict(constant))
+    return train_each(dataset, recipes, device, by="schedule")
+
+
+class DeepNet(nn.Module):
+    """A narrow network of `depth` 3×3 convolutions, with or without shortcuts.
+
+    Designed to show the degradation problem (He et al. 2015, section 1): after a
+    first convolution and a pooling to 8 × 8, pairs of convolutions follow, with
+    an identity shortcut around each pair if `shortcuts`. Both kinds have the
+    same weights.
+
+    Input: float (N, 3, 32, 32). Output: logits, float (N, num_classes).
+    """
+
+    def __init__(self, depth: int, shortcuts: bool, num_classes: int = 10, channels: int = 16):
+        super().__init__()
+        self.shortcuts = shortcuts
+        self.prep = nn.Sequential(conv_block(3, channels), nn.MaxPool2d(4))
+        self.pairs = nn.ModuleList(
+            nn.Sequential(
+                conv_block(channels, channels),
+                conv3x3(channels, channels),
+                nn.BatchNorm2d(channels),
+            )
+            for _ in range((depth - 1) // 2)
+        )
+        self.fc = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.prep(x)
+        for pair in self.pairs:
+            x = torch.relu(x + pair(x)) if self.shortcuts else torch.relu(pair(x))
+        return self.fc(x.mean(dim=(2, 3)))
+
+
+@dataclass(frozen=True)
+class DeepRecipe(Recipe):
+    """The recipe for a `DeepNet`."""
+
+    depth: int = 9
+    shortcuts: bool = True
+
+    def make_model(self, num_classes: int = 10) -> nn.Module:
+        return DeepNet(self.depth, self.shortcuts, num_classes)
+
+
+def compare_depths(
+    dataset: ImageDataset, recipe: Recipe, device="cpu", depths: tuple[int, ...] = (9, 49)
+) -> pd.DataFrame:
+    """Train plain and residual `DeepNet`s of each depth by the recipe.
+
+    Returns a row for each network and epoch: depth, shortcuts, step (steps
+    so far), loss (mean training loss of that epoch), test_accuracy.
+    """
+    recipes = {
+        _network_name(depth, shortcuts): DeepRecipe(
+            **asdict(recipe), depth=depth, shortcuts=shortcuts
+        )
+        for shortcuts in (False, True)
+        for depth in depths
+    }
+    table = train_each(dataset, recipes, device, by="network")
+    steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
+    table = table.assign(
+        depth=[recipes[name].depth for name in table["network"]],
+        shortcuts=[recipes[name].shortcuts for name in table["network"]],
+        step=table["epoch"] * steps_per_epoch,
+        loss=table["train_loss"],
+    )
+    return table[["depth", "shortcuts", "step", "loss", "test_accuracy"]]
+
+
+def compare_pitfalls(
+    dataset: ImageDataset,
+    recipe: Recipe,
+    names: tuple[str, ...] = SOME_PITFALLS,
+    epochs: int = PITFALL_EPOCHS,
+    device="cpu",
+) -> pd.DataFrame:
+    """The recipe, and the recipe with one of these pitfalls at a time.
+
+    Returns the histories one below the other, with a column `pitfall`.
+
+    Raises:
+        InputError: there is no pitfall of that name.
+    """
+    if unknown := [name for name in names if name not in PITFALLS]:
+        raise InputError(f"no pitfall {unknown[0]!r}; there are {', '.join(PITFALLS)}")
+    recipes = {NO_PITFALL: recipe, **{name: PITFALLS[name].recipe(recipe) for name in names}}
+    recipes = {name: each.with_epochs(epochs) for name, each in recipes.items()}
+    return train_each(dataset, recipes, device, by="pitfall")
+
+
+def final_accuracy(table: pd.DataFrame, by: str = "schedule") -> dict[str, float]:
+    """Test accuracy of each run's last epoch, from `compare_schedules` or `compare_pitfalls`."""
+    last = table.groupby(by, sort=False).last()
+    return {name: float(value) for name, value in last["test_accuracy"].items()}
+
+
+def final_loss(table: pd.DataFrame) -> dict[str, float]:
+    """Training loss of each network's last epoch, from `compare_depths`."""
+    last = table.groupby(["depth", "shortcuts"], sort=False).last()
+    return {_network_name(*network): float(value) for network, value in last["loss"].items()}
+
+
+def _network_name(depth: int, shortcuts: bool) -> str:
+    return f"{depth} layers, {'residual' if shortcuts else 'plain'}"

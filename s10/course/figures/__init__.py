@@ -1,0 +1,27 @@
+"""Explanatory drawings for the notebooks: each function returns a matplotlib figure."""
+
+from s10.course.figures.blocks import bottleneck, one_by_one, shortcuts
+from s10.course.figures.degradation import degradation
+from s10.course.figures.network import network, receptive_fields
+from s10.course.figures.schedules import (
+    lr_range_anatomy,
+    one_cycle_arithmetic,
+    triangular_and_annihilation,
+)
+from s10.course.figures.speed import newton_schulz, patch_correlation
+from s10.course.figures.submissions import five_networks
+
+__all__ = [
+    "bottleneck",
+    "degradation",
+    "five_networks",
+    "lr_range_anatomy",
+    "network",
+    "newton_schulz",
+    "one_by_one",
+    "one_cycle_arithmetic",
+    "patch_correlation",
+    "receptive_fields",
+    "shortcuts",
+    "triangular_and_annihilation",
+]

@@ -1,0 +1,248 @@
+""" "Is my number normal?": a learner's result against the stored runs of this repository.
+
+The stored runs come from `results/` (see there for device, versions and
+commit); `tools/update_reference.py` writes them to `reference.json`.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from s10.plots.style import MARK, TEST, new_figure, style_axes
+from s10.recipe import Recipe
+
+# They change how fast a run is, or which of equal runs it is, but not what to expect of it.
+IRRELEVANT = ("seed", "precision", "augment")
+
+
+@dataclass(frozen=True)
+class ReferenceInterval:
+    """The same quantity in stored runs that differ only in their seed.
+
+    A single run has no spread; then that of `others` is used, pooled: the runs of other
+    recipes, a tuple of values each.
+    """
+
+    values: tuple[float, ...]
+    others: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
+
+    @property
+    def _groups(self) -> tuple[tuple[float, ...], ...]:
+        return (self.values,) if len(self.values) > 1 else self.others
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of `std`; 0 if no recipe has several runs."""
+        return sum(len(group) - 1 for group in self._groups)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the runs (n − 1, pooled over several recipes); may be NaN."""
+        if not self.dof:
+            return float("nan")
+        squares = sum(np.var(group) * len(group) for group in self._groups)
+        return float(np.sqrt(squares / self.dof))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Student's 95 % prediction interval, in which 19 of 20 further runs lie."""
+        from scipy.stats import t  # Here, as importing it takes 0.7 seconds.
+
+        reach = t.ppf(0.975, self.dof) * self.std * np.sqrt(1 + 1 / len(self.values))
+        return self.mean - float(reach), self.mean + float(reach)
+
+    def side(self, value: float) -> int:
+        """−1 below the interval, 0 inside, 1 above; NaN counts as below."""
+        low, high = self.interval
+        return 1 if value > high else 0 if value >= low else -1
+
+
+@functools.cache
+def stored() -> dict:
+    """The content of reference.json: subject → a list of entries."""
+    return json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
+
+
+def compare_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
+    """Whether the test accuracy of this run's last epoch is what stored runs had, in a sentence.
+
+    Args:
+        history: `FitResult.history`. recipe: of the run. data: the name of its data set.
+    """
+    if history.empty:
+        return "No epoch is finished, so there is nothing to compare yet."
+    accuracy = float(history["test_accuracy"].iloc[-1])
+    result = f"Your test accuracy on {data} is {accuracy:.2%}. "
+    entry = training_entry(recipe, data)
+    if entry is None:
+        return result + (
+            f"There are no stored runs of width {recipe.width} on {data} to compare it with."
+        )
+    if differences := _differences(recipe, entry):
+        return result + (
+            f"The stored runs had another recipe ({'; '.join(differences)}), so it cannot be "
+            "judged by them."
+        )
+    curves = np.array(entry["test_accuracy"])
+    if len(history) < curves.shape[1]:
+        return _compare_unfinished(accuracy, len(history), curves, data)
+    interval = ReferenceInterval(tuple(curves[:, -1]), _others(entry))
+    return result + _judge(interval, accuracy, data)
+
+
+def _compare_unfinished(accuracy: float, epoch: int, curves: np.ndarray, data: str) -> str:
+    """A sentence on a run that was stopped after `epoch`; curves: (runs, epochs)."""
+    here = curves[:, epoch - 1]
+    runs = f"stored run was at {here[0]:.2%}"
+    if len(here) > 1:
+        runs = f"stored runs were between {here.min():.2%} and {here.max():.2%}"
+    return (
+        f"Stopped after {epoch} of {curves.shape[1]} epochs at {accuracy:.2%} on {data}; the "
+        f"{runs} then."
+    )
+
+
+def _judge(interval: ReferenceInterval, accuracy: float, data: str) -> str:
+    """What the stored runs had, and whether this accuracy is normal."""
+    one = f"One stored run had {interval.mean:.2%}; "
+    if not interval.dof:
+        return one + "one seed says nothing about the next, so yours cannot be judged by it."
+    if len(interval.values) > 1:
+        runs = f"{len(interval.values)} stored runs had {interval.mean:.2%} ± {interval.std:.2%}"
+    else:
+        runs = one + (
+            f"from seed to seed, other stored recipes differ by ± {interval.std:.2%} on {data}"
+        )
+    low, high = interval.interval
+    verdicts = {
+        -1: "yours is below. Usual reasons: training stopped early; another LR, or a scheduler "
+        "that steps once per epoch instead of once per batch; images not normalized as in "
+        "training; model.eval() forgotten; labels and images in different orders.",
+        0: "yours is normal.",
+        1: "yours is above. Run a second seed before you believe it; then make sure that no test "
+        "image was used in training.",
+    }
+    verdict = verdicts[interval.side(accuracy)]
+    return f"{runs}, so 19 of 20 should lie from {low:.2%} to {min(high, 1):.2%}: {verdict}"
+
+
+def plot_reference_runs(history: pd.DataFrame, recipe: Recipe, data: str) -> Figure:
+    """Test accuracy of each epoch, together with the range of the stored runs, if there are any."""
+    figure, axes = new_figure(7, 3.4)
+    entry = training_entry(recipe, data)
+    if entry is not None:
+        curves = 100 * np.array(entry["test_accuracy"])
+        epochs = np.arange(1, curves.shape[1] + 1)
+        if len(curves) > 1:
+            axes.fill_between(
+                epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3, linewidth=0,
+                label=f"{len(curves)} stored runs",
+            )  # fmt: skip
+        else:  # A band without width would be invisible.
+            axes.plot(epochs, curves[0], color=TEST, label="one stored run")
+    axes.plot(
+        history["epoch"], 100 * history["test_accuracy"], "o-", color=MARK, markersize=3,
+        label="your run",
+    )  # fmt: skip
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_title(
+        "Your run and the stored ones" if entry else "Your run; there are no stored ones of it",
+        loc="left",
+    )
+    axes.legend(frameon=False, loc="lower right")
+    style_axes(axes)
+    return figure
+
+
+def compare_lr(name: str, value: float, *, method: str, recipe: Recipe, data: str) -> str:
+    """Whether this LRMIN or LRMAX is what stored range tests found, in a sentence.
+
+    Args:
+        name: "lr_min" or "lr_max". method: "per-batch" or "per-epoch".
+    """
+    shown = {"lr_min": "LRMIN", "lr_max": "LRMAX"}[name]
+    key = (method, data, recipe.width)
+    for entry in stored()["lr_range"]:
+        if (entry["method"], entry["data"], entry["width"]) == key:
+            break
+    else:
+        return (
+            f"{shown} {value:.2g}: there is no stored range test of width {recipe.width} on {data} "
+            "to compare it with."
+        )
+    low, high = min(entry[name]), max(entry[name])
+    result = f"{shown} {value:.2g} on {data}; the stored seeds gave {low:.2g} to {high:.2g}: "
+    if low / 2 <= value <= 2 * high:
+        return result + "yours is within a factor of two of them, as close as this test can tell."
+    if value < low:
+        return result + (
+            "yours is smaller. Usual reasons: too few batches, so that the loss had no time to "
+            "fall; a range that ends too early."
+        )
+    return result + (
+        "yours is larger. Usual reasons: a momentum so large that it lags behind the growing LR; "
+        "too few batches; a smaller batch size would make it smaller, a larger one larger."
+    )
+
+
+def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data: str) -> str:
+    """A line for each variant: its result against the range over the stored seeds.
+
+    Args:
+        name: "schedules", "depths" or "pitfalls". values: variant → result, as from
+            `final_accuracy` or `final_loss` in `s10.course.experiments`.
+    """
+    for entry in stored()["experiments"]:
+        same = (entry["experiment"], entry["data"]) == (name, data)
+        if same and not _differences(recipe, entry):
+            break
+    else:
+        return f"There is no such stored experiment of width {recipe.width} on {data}."
+    lines = []
+    for variant, value in values.items():
+        seeds = entry["values"].get(variant)
+        if seeds is None:
+            lines.append(f"{variant}: {value:.2f}, not stored")
+            continue
+        side = ReferenceInterval(tuple(seeds)).side(value)
+        verdict = {-1: "below what is usual", 0: "normal", 1: "above what is usual"}[side]
+        lines.append(
+            f"{variant} on {data}: yours {value:.4f}, stored {min(seeds):.4f} to "
+            f"{max(seeds):.4f} over {len(seeds)} seeds: {verdict}"
+        )
+    return "\n".join(lines)
+
+
+def training_entry(recipe: Recipe, data: str) -> dict | None:
+    """The stored runs of a recipe of this class and width, if there are any."""
+    for entry in stored()["training"]:
+        theirs = entry["recipe"]
+        same = (theirs["class"], theirs["width"]) == (type(recipe).__name__, recipe.width)
+        if entry["data"] == data and same:
+            return entry
+    return None
+
+
+def _others(entry: dict) -> tuple[tuple[float, ...], ...]:
+    """The last test accuracies of all other recipes on the same images, a tuple for each."""
+    return tuple(
+        tuple(curve[-1] for curve in other["test_accuracy"])
+        for other in stored()["training"]
+        if other is not entry and other["data"] == entry["data"]
+    )
+
+
+def _differences(recipe: Recipe, entry: dict) -> list[str]:
+    """How the recipe differs from that of the stored runs, such as "lr_max is 0.1, was 0.01"."""
+    irrelevant = {name: getattr(recipe, name) for name in IRRELEVANT}
+    return recipe.differences({**entry["recipe"], **irrelevant})
