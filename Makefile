@@ -1,71 +1,88 @@
-# Everything runs in .venv, which `make` sets up by itself and renews when the
-# dependencies change.
+# Everything runs in .venv, which `make` creates and updates when the dependencies change.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+DEMO := s10 train --data shapes --width 8 --epochs 14 --set batch_size=64 --out runs/demo --overwrite
+SMOKE := S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-current-env \
+	--nbval-cell-timeout=300 notebooks
 
-.PHONY: demo test lint format bench readme figures lab pairs links notebooks colab-check clean
+.PHONY: help demo lab test test-all lint format bench readme figures pairs links notebooks \
+	colab-check clean
+
+## list the targets
+help:
+	@awk '/^## / {text = substr($$0, 4)} \
+		/^[a-z-]+:/ {if (text) printf "make %-12s %s\n", substr($$1, 1, length($$1) - 1), text; text = ""}' \
+		Makefile
 
 $(READY): requirements.txt pyproject.toml
-	@echo "setting up $(VENV): the first time takes a few minutes, most of them for PyTorch"
+	@echo "setting up $(VENV): the first time takes a few minutes, mostly for PyTorch"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $(READY)
 
-## the whole main job on the embedded data set: 24 epochs, about a minute
+## train a small network on the drawn shapes, in less than a minute
 demo: $(READY)
-	$(BIN)/s10 train --data shapes --width 16 --out runs/demo --overwrite
+	$(BIN)/$(DEMO)
 
-## all tests, and every cell of the notebooks on small sizes
+## open the notebooks in JupyterLab
+lab: $(READY)
+	$(PIP_INSTALL) --editable '.[notebooks]'
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+## run the tests, and all cells of the notebooks at a small size
 test: $(READY)
 	$(BIN)/pytest --quiet
-	S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+	$(SMOKE)
 
-## style and common mistakes
+## the same with the tests marked `slow`
+test-all: $(READY)
+	$(BIN)/pytest --quiet -m ""
+	$(SMOKE)
+
+## check style and common mistakes
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+## fix style where ruff can
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## images per second: the training loop against a bare one, the augmentations
+## measure images per second: the training loop and the augmentations
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
 
-## write the numbers of results/ into README.md and the notebooks' bands
+## copy the numbers in results/ into README.md and the notebooks' reference values
 readme: $(READY)
-	$(BIN)/python results/update_readme.py
-	$(BIN)/python results/update_reference.py
+	$(BIN)/python tools/update_readme.py
+	$(BIN)/python tools/update_reference.py
 
-## the drawn explanations of the notebooks, and accuracy against seconds, into images/
+## draw the figures in images/
 figures: $(READY)
-	$(BIN)/python -m s10.figures images
+	$(BIN)/python -m s10.course.figures images
 	$(BIN)/python benchmarks/draw_time_to_accuracy.py images/accuracy_against_seconds.png
 
-## JupyterLab with the notebooks
-lab: $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
-	$(BIN)/jupyter lab --notebook-dir=notebooks
-
-## notebooks/*.py into the .ipynb beside them
+## make each notebook (.ipynb) reflect the .py beside it
 pairs: $(READY)
-	$(BIN)/python .ci/pairs.py
+	$(BIN)/python tools/pairs.py
 
-## the repository's address (pyproject.toml) into README, badges and notebooks
+## make README, badges and notebooks reflect the address in pyproject.toml
 links: $(READY)
-	$(BIN)/python .ci/links.py
+	$(BIN)/python tools/links.py
 
-## run the notebooks on real data and store their outputs (a quarter of an hour on 2 cores)
+## run the notebooks on CIFAR-10 and store their outputs (half an hour on 2 cores)
 notebooks: $(READY)
-	$(BIN)/python .ci/store_notebooks.py
+	$(BIN)/python tools/store_notebooks.py
 
-## would installing s10 leave Colab's packages alone?
+## check that installing s10 leaves Colab's packages alone
 colab-check:
-	.ci/colab_check.sh
+	tools/colab_check.sh
 
+## remove .venv, caches and build files
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,10 +1,10 @@
-"""Write the measured numbers of results/ into README.md.
+"""Write the measured numbers of results/ into README.md and benchmarks/README.md.
 
-    python results/update_readme.py [--check]
+    python tools/update_readme.py [--check]
 
-Between `<!-- results: NAME -->` and `<!-- end -->` in the README stands what the
-function of that name gives here, so no number there is typed by hand. With
---check nothing is written, and the exit status is 1 if the README differs.
+Between `<!-- results: NAME -->` and `<!-- end -->` stands what the function of that name
+returns, so no number there is typed by hand. With --check nothing is written, and the
+exit status is 1 if a file differs.
 """
 
 import csv
@@ -14,16 +14,17 @@ import statistics
 import sys
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent
-sys.path.insert(0, str(RESULTS.parent / "benchmarks"))
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import estimate_gpu  # noqa: E402
 import time_to_accuracy  # noqa: E402
 
 from s10 import Recipe  # noqa: E402
-from s10.recipes import RECIPES  # noqa: E402
-
-README = RESULTS.parent / "README.md"
+from s10.cli.registry import RECIPES  # noqa: E402
+from s10.course.ablation import TERMS  # noqa: E402
+from s10.runtime.progress import format_duration  # noqa: E402
 
 
 def load(path: Path) -> dict:
@@ -36,20 +37,21 @@ def runs(name: str) -> list[dict]:
     return sorted(found, key=lambda summary: summary["seed"])
 
 
-# The folder of an experiment, and the command that each of its seeds is made by.
+# The folder of an experiment, and the command that makes each of its seeds.
 TRAINED = {
     "cifar10-width64": "s10 train --data cifar10",
     "beyond-cifar10": "s10 train --recipe beyond",
     "cifar10-width16": "s10 train --data cifar10 --width 16",
-    "shapes-width16": "make demo",
+    "laptop-cifar10": "s10 train --recipe laptop",
+    "demo": "make demo",
 }
 
 
 def training() -> str:
     """The table of trained networks: one row for each experiment."""
     rows = [
-        "| command | parameters | test accuracy after epoch 24 | seeds | training, tests | on |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| command | parameters | epochs | test accuracy | seeds | time | on |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, command in TRAINED.items():
         summaries = runs(name)
@@ -57,27 +59,27 @@ def training() -> str:
             continue
         first = summaries[0]
         accuracies = [100 * summary["test_accuracy"] for summary in summaries]
-        minutes = max(summary["train_seconds"] for summary in summaries) / 60
+        seconds = max(summary["train_seconds"] for summary in summaries)
         if len(accuracies) > 1:
             each = ", ".join(f"{accuracy:.2f}" for accuracy in accuracies)
             spread = f"± {statistics.stdev(accuracies):.2f}: {each}"
         else:
             spread = "(one run)"
-        viewed = [summary.get("test_accuracy_of_views") for summary in summaries]
-        if None not in viewed:
-            views = first["recipe"]["test_views"]
-            spread += f"; over {views} views {100 * statistics.mean(viewed):.2f} %"
+        with_tta = [summary.get("tta_test_accuracy") for summary in summaries]
+        if None not in with_tta:
+            views = first["recipe"]["tta_views"]
+            spread += f"; over {views} views {100 * statistics.mean(with_tta):.2f} %"
         seeds = ", ".join(str(summary["seed"]) for summary in summaries)
         rows.append(
-            f"| `{command}` | {first['parameters']:,} "
+            f"| `{command}` | {first['parameters']:,} | {first['epochs']} "
             f"| **{statistics.mean(accuracies):.2f} %** {spread} | {seeds} "
-            f"| {minutes:.1f} min | {first['device']}, {first['precision']} |"
+            f"| {format_duration(seconds)} | {first['device']}, {first['precision']} |"
         )
     return "\n".join(rows)
 
 
 def ablation() -> str:
-    """What each ingredient of the assignment's recipe brings, seed by seed."""
+    """The gain of each ingredient of the assignment's recipe, seed by seed."""
     with open(RESULTS / "ablation-assignment-cifar10-width16" / "runs.csv", newline="") as file:
         found = list(csv.DictReader(file))
     whole, lacking = {}, {}
@@ -85,19 +87,21 @@ def ablation() -> str:
         accuracies = whole if row["kind"] == "whole" else lacking.setdefault(row["name"], {})
         accuracies[row["seed"]] = 100 * float(row["test_accuracy"])
     seeds = sorted(set(whole).intersection(*lacking.values()))
-    brings = {
+    gains = {
         name: [whole[seed] - accuracies[seed] for seed in seeds]
         for name, accuracies in lacking.items()
     }
     rows = [
         f"| width 16, CIFAR-10, seeds {' and '.join(seeds)} | test accuracy without it "
-        "| points it brings | seed by seed |",
+        "| gain (percentage points) | seed by seed |",
         "| --- | --- | --- | --- |",
     ]
-    for name in sorted(brings, key=lambda name: -statistics.mean(brings[name])):
+    for name in sorted(gains, key=lambda name: -statistics.mean(gains[name])):
         without = statistics.mean(lacking[name][seed] for seed in seeds)
-        mean, *each = (signed(p) for p in (statistics.mean(brings[name]), *brings[name]))
-        rows.append(f"| {name} | {without:.2f} % | **{mean}** | {', '.join(each)} |")
+        mean, *each = (signed(p) for p in (statistics.mean(gains[name]), *gains[name]))
+        rows.append(
+            f"| {TERMS.get(name, name)} | {without:.2f} % | **{mean}** | {', '.join(each)} |"
+        )
     return "\n".join(rows)
 
 
@@ -148,17 +152,17 @@ def speed() -> str:
         device = found["runs"][0]["device"]
         rows += [
             f"| {100 * found['target']:g} % on {device} | seconds, median | test accuracy "
-            "| reached in | of that training |",
+            "| success rate | training time |",
             "| --- | --- | --- | --- | --- |",
         ]
         summary = time_to_accuracy.summary_of(found["runs"], found["target"])
         for row in summary:
             spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
             times = "" if row is summary[0] else f", {row['ratio']:.1f} times as long"
-            training = f"{row['parts']['training']:.0f} s" if "parts" in row else "not said"
+            training = f"{row['parts']['training']:.0f} s" if "parts" in row else "n/a"
             plain = ""
             if (row["views"] or 1) > 1:
-                plain = f" ({100 * row['plain_accuracy']:.2f} % on one view)"
+                plain = f" ({100 * row['plain_accuracy']:.2f} % on a single view)"
             rows.append(
                 f"| {called(row['name'])} | **{row['seconds']:.0f} s**{times} "
                 f"| {100 * row['accuracy']:.2f} %{spread}{plain} "
@@ -178,7 +182,7 @@ def estimate() -> str:
         f"**Estimated, not measured**: 24 epochs at full width are {flops * steps / 1e15:.1f} "
         f"PFLOP and {traffic * steps / 1e12:.0f} TB of memory traffic; from the peaks of "
         "the data sheets and usual shares of them "
-        f"([`estimate_gpu.py`](benchmarks/estimate_gpu.py)): {each} of training and tests. "
+        f"([`estimate_gpu.py`](estimate_gpu.py)): {each} of training and tests. "
         "Imports, reading the images and the start of each kernel are not counted."
     )
 
@@ -186,40 +190,40 @@ def estimate() -> str:
 def called(name: str) -> str:
     """A recipe as the command that runs it; a peer by its name."""
     recipe = name.split()[0] in RECIPES
-    return f"`s10 train --recipe {name}`" if recipe else name
+    return f"`s10 train --recipe {name}`" if recipe else time_to_accuracy.DISPLAYED.get(name, name)
 
 
+# Which file holds which blocks.
 BLOCKS = {
-    "training": training,
-    "ablation": ablation,
-    "lr_range": lr_range,
-    "throughput": throughput,
-    "speed": speed,
-    "estimate": estimate,
+    "README.md": (training,),
+    "benchmarks/README.md": (speed, ablation, lr_range, throughput, estimate),
 }
 
 
-def updated(text: str) -> str:
-    """The README's text with every block made anew."""
-    for name, make in BLOCKS.items():
+def updated(text: str, blocks) -> str:
+    """The text with every block written again."""
+    for block in blocks:
+        name = block.__name__
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
         text, count = re.subn(
-            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text, flags=re.S
+            pattern, lambda match, block=block: f"{match[1]}{block()}\n{match[2]}", text, flags=re.S
         )
         if count != 1:
-            raise SystemExit(f"README.md must have the block {name!r} once, not {count} times")
+            raise SystemExit(f"the block {name!r} must be there once, not {count} times")
     return text
 
 
 def main() -> int:
-    before = README.read_text()
-    after = updated(before)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            print("README.md differs from results/; run `make readme`")
-        return int(before != after)
-    README.write_text(after)
-    return 0
+    different = 0
+    for name, blocks in BLOCKS.items():
+        before = (ROOT / name).read_text()
+        after = updated(before, blocks)
+        if "--check" not in sys.argv[1:]:
+            (ROOT / name).write_text(after)
+        elif before != after:
+            print(f"{name} differs from results/; run `make readme`")
+            different += 1
+    return int(different > 0)
 
 
 if __name__ == "__main__":

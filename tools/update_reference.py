@@ -1,9 +1,9 @@
-"""Write s10/reference.json, the stored bands that the notebooks compare a learner's run with.
+"""Write s10/course/reference.json, the stored runs that notebooks compare a learner's run with.
 
-    python results/update_reference.py [--check]
+    python tools/update_reference.py [--check]
 
-It travels with the installed package, where results/ does not. With --check
-nothing is written, and the exit status is 1 if the file differs.
+It is part of the installed package, which results/ is not. With --check nothing is written,
+and the exit status is 1 if the file differs.
 """
 
 import csv
@@ -11,9 +11,9 @@ import json
 import sys
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent
-REFERENCE = RESULTS.parent / "s10" / "reference.json"
-CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+REFERENCE = RESULTS.parent / "s10" / "course" / "reference.json"
+SCORES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 def load(path: Path) -> dict:
@@ -25,23 +25,36 @@ def rows(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def rows_by_seed(path: Path) -> list[dict]:
+    return sorted(rows(path), key=lambda row: int(row["seed"]))
+
+
+def source(folder: Path) -> dict:
+    """Where an entry comes from: {"from": "results/demo"}, say."""
+    return {"from": f"results/{folder.name}"}
+
+
+def without_seed(recipe: dict) -> dict:
+    return {name: value for name, value in recipe.items() if name != "seed"}
+
+
 def training() -> list[dict]:
-    """One entry for each recipe that was trained over seeds: its curves, one list a seed."""
+    """An entry for each recipe that was trained over seeds: its curves, one list per seed."""
     entries = []
     for folder in sorted({path.parent.parent for path in RESULTS.glob("*/seed*/summary.json")}):
         summaries = sorted(
             (load(path) for path in folder.glob("seed*/summary.json")), key=lambda s: s["seed"]
         )
-        curves = {name: [] for name in CURVES}
+        curves = {name: [] for name in SCORES}
         for summary in summaries:
             history = rows(folder / f"seed{summary['seed']}" / "metrics.csv")
-            for name in CURVES:
+            for name in SCORES:
                 curves[name].append([round(float(row[name]), 5) for row in history])
         entries.append(
             {
-                "from": f"results/{folder.name}",
+                **source(folder),
                 "data": summaries[0]["dataset"]["name"],
-                "recipe": {k: v for k, v in summaries[0]["recipe"].items() if k != "seed"},
+                "recipe": without_seed(summaries[0]["recipe"]),
                 "device": summaries[0]["device"],
                 "seeds": [summary["seed"] for summary in summaries],
                 **curves,
@@ -51,13 +64,13 @@ def training() -> list[dict]:
 
 
 def lr_range() -> list[dict]:
-    """One entry for each range test: LRMIN and LRMAX of each seed."""
+    """An entry for each range test: LRMIN and LRMAX of each seed."""
     entries = []
     for path in sorted(RESULTS.glob("lr-range-*/lr_range.json")):
         found = load(path)
         entries.append(
             {
-                "from": f"results/{path.parent.name}",
+                **source(path.parent),
                 "method": found["method"],
                 "data": found["dataset"]["name"],
                 "train_images": found["dataset"]["train_images"],
@@ -69,18 +82,19 @@ def lr_range() -> list[dict]:
 
 
 def experiments() -> list[dict]:
-    """The notebooks' short experiments: the last epoch of each variant, one value a seed."""
+    """The notebooks' short experiments: the last epoch of each variant, one value per seed."""
     entries = []
     for path in sorted(RESULTS.glob("experiments-*/experiments.json")):
         found = load(path)
         for name, outcome in found["outcomes"].items():
             entries.append(
                 {
-                    "from": f"results/{path.parent.name}",
-                    "experiment": name,
+                    **source(path.parent),
+                    # Until version 0.1 pitfalls were called traps.
+                    "experiment": name.replace("traps", "pitfalls"),
                     "data": found["dataset"]["name"],
                     "train_images": outcome["train_images"],
-                    "recipe": {k: v for k, v in outcome["recipe"].items() if k != "seed"},
+                    "recipe": without_seed(outcome["recipe"]),
                     "seeds": found["seeds"],
                     "values": outcome["values"],
                 }
@@ -88,73 +102,72 @@ def experiments() -> list[dict]:
     return entries
 
 
-def with_curves(row: dict) -> bool:
-    """Only the five systems' curves are shown anywhere."""
+def has_curves(row: dict) -> bool:
+    """Whether the notebooks show the curves of this run: not those of single pitfalls."""
     return row["kind"] != "trap"
 
 
-def file_name(name: str) -> str:
-    """The name of a run's curve without its seed, as benchmarks/submissions.py makes it."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+def curve(folder: Path, row: dict) -> list[dict]:
+    """The epochs of the run of this row, from the file that benchmarks/common.py names."""
+    letters = (letter if letter.isalnum() else "-" for letter in row["name"].lower())
+    return rows(folder / "curves" / f"{''.join(letters).strip('-')}-seed{row['seed']}.csv")
 
 
 def submissions() -> list[dict]:
-    """One entry for each submission and each trap: its last epoch, one value a seed."""
+    """An entry for each submission and each pitfall: its last epoch, one value per seed."""
     entries = {}
     for path in sorted(RESULTS.glob("submissions-*/runs.csv")):
-        for row in sorted(rows(path), key=lambda row: int(row["seed"])):
-            key = (path.parent.name, row["kind"], row["name"])
+        for row in rows_by_seed(path):
             entry = entries.setdefault(
-                key,
+                (path.parent.name, row["kind"], row["name"]),
                 {
-                    "from": f"results/{path.parent.name}",
+                    **source(path.parent),
                     **{name: row[name] for name in ("kind", "name", "data")},
                     **{name: int(row[name]) for name in ("width", "epochs", "parameters")},
-                    **{name: [] for name in ("seeds", "diverged", *CURVES)},
-                    **({"train_curves": [], "test_curves": []} if with_curves(row) else {}),
+                    **{name: [] for name in ("seeds", "diverged", *SCORES)},
+                    **({"train_curves": [], "test_curves": []} if has_curves(row) else {}),
                 },
             )
             entry["seeds"].append(int(row["seed"]))
             entry["diverged"].append(row["diverged"] == "True")
-            for name in CURVES:
+            for name in SCORES:
                 entry[name].append(float(row[name]) if row[name] else None)
-            if with_curves(row) and not entry["diverged"][-1]:
-                file = f"{file_name(row['name'])}-seed{row['seed']}.csv"
-                curve = rows(path.parent / "curves" / file)
+            if has_curves(row) and not entry["diverged"][-1]:
+                epochs = curve(path.parent, row)
                 for split in ("train", "test"):
-                    values = [round(float(epoch[f"{split}_accuracy"]), 4) for epoch in curve]
+                    values = [round(float(epoch[f"{split}_accuracy"]), 4) for epoch in epochs]
                     entry[f"{split}_curves"].append(values)
     return list(entries.values())
 
 
 def first_epochs() -> list[dict]:
-    """One entry for each way in which the schedule was stepped: its first epochs."""
+    """An entry for each way of stepping the schedule: its first epochs."""
     entries = {}
     for path in sorted(RESULTS.glob("first-epochs-*/runs.csv")):
         for row in rows(path):
             entry = entries.setdefault(
                 (path.parent.name, row["name"], row["stepped"]),
                 {
-                    "from": f"results/{path.parent.name}",
+                    **source(path.parent),
                     **{name: row[name] for name in ("name", "stepped", "data")},
                     "width": int(row["width"]),
-                    **{name: [] for name in CURVES},
+                    **{name: [] for name in SCORES},
                 },
             )
-            for name in CURVES:
+            for name in SCORES:
                 entry[name].append(float(row[name]))
     return list(entries.values())
 
 
 def ablation() -> list[dict]:
-    """One entry for each ingredient of a recipe (None: the whole recipe), one value a seed."""
+    """An entry for each ingredient of a recipe (None: the full recipe), one value per seed."""
     entries = {}
     for path in sorted(RESULTS.glob("ablation-*/runs.csv")):
-        for row in sorted(rows(path), key=lambda row: int(row["seed"])):
+        for row in rows_by_seed(path):
             entry = entries.setdefault(
                 (path.parent.name, row["name"]),
                 {
-                    "from": f"results/{path.parent.name}",
+                    **source(path.parent),
                     "recipe": path.parent.name.split("-")[1],
                     "ingredient": row["name"] if row["kind"] == "without" else None,
                     "data": row["data"],
@@ -181,7 +194,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         same = REFERENCE.exists() and REFERENCE.read_text() == text
         if not same:
-            print("s10/reference.json differs from results/; run `make readme`")
+            print("s10/course/reference.json differs from results/; run `make readme`")
         return int(not same)
     REFERENCE.write_text(text)
     return 0

@@ -1,21 +1,22 @@
-"""Copy the logs of the published READMEs, digit for digit, into s10/submissions/logs/*.csv.
+"""Extract the logs of the published READMEs, digit for digit, to s10/submissions/logs/*.csv.
 
-    python .ci/submission_logs.py [--check] [FOLDER]
+    python tools/submission_logs.py [--check] [FOLDER]
 
-FOLDER holds the READMEs (default ../shared/submissions). With --check nothing
-is written, and the exit status is 1 where a file differs.
+FOLDER holds the READMEs (default: ../shared/submissions). With --check nothing
+is written, and the exit status is 1 if a file differs.
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
-LOGS = TOP / "s10" / "submissions" / "logs"
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "s10" / "submissions" / "logs"
 NUMBER = r"([\d.e-]+)"
 
-# README → the columns of its CSV, and what each epoch prints, in their order. Every log
-# counts as it likes; the epochs here run from 1.
+# For each README: the columns of its CSV, and a pattern of what an epoch prints, in the same
+# order. Some logs count epochs from 0, some from 1; the CSVs count from 1.
 PATTERNS = {
     "era1-s10-strided": (
         "last_batch_loss,train_accuracy_percent,test_loss,test_correct,test_accuracy_percent",
@@ -36,7 +37,7 @@ PATTERNS = {
 
 
 def table(name: str, text: str) -> str:
-    """The CSV of one README: a line for each of its 24 epochs."""
+    """The CSV of one README: one line for each of its 24 epochs."""
     columns, pattern = PATTERNS[name]
     rows = re.findall(pattern, text, re.S)
     if len(rows) != 24:
@@ -46,18 +47,22 @@ def table(name: str, text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    words = [word for word in sys.argv[1:] if word != "--check"]
-    folder = Path(words[0]) if words else TOP.parent / "shared" / "submissions"
-    wrong = 0
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = ROOT.parent / "shared" / "submissions"
+    parser.add_argument("folder", type=Path, nargs="?", default=default)
+    parser.add_argument("--check", action="store_true", help="only report differences")
+    options = parser.parse_args(arguments)
+    differ = 0
     for name in PATTERNS:
-        text, path = table(name, (folder / f"{name}.md").read_text()), LOGS / f"{name}.csv"
-        if "--check" not in sys.argv[1:]:
+        text = table(name, (options.folder / f"{name}.md").read_text(encoding="utf-8"))
+        path = LOGS / f"{name}.csv"
+        if not options.check:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
-            print(f"{path} is not what its README prints; run python .ci/submission_logs.py")
-            wrong += 1
-    return int(wrong > 0)
+            print(f"{path} differs from its README; run `python tools/submission_logs.py`")
+            differ += 1
+    return int(differ > 0)
 
 
 if __name__ == "__main__":
