@@ -1,92 +1,87 @@
-"""Measure what each ingredient of a recipe brings: without one of them at a time, over seeds.
+"""Measure the gain of each ingredient of a recipe: without one of them at a time, over seeds.
 
     python benchmarks/ablation.py laptop --seeds 0 1 2
     python benchmarks/ablation.py assignment --width 16 --seeds 0 1
 
-`s10/ablation.py` says what stands in the place of each. One run after the other,
-first the whole recipe; each writes one row of runs.csv and its curve into
-curves/. What is there already is skipped, so this may be stopped at any time and
-started again. Of the whole recipe, a run that results/ holds already
-(DATA-widthN/seedN, with this very recipe) is copied and not made again.
+`s10/course/ablation.py` says what each is replaced by. The runs follow one another, the
+full recipe first; each writes one row of runs.csv and its curve into curves/. What is
+there already is skipped, so this may be stopped at any time and started again. Of the
+full recipe, a run that results/ already holds (DATA-widthN/seedN, with the same recipe)
+is copied instead.
 """
 
-import argparse
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from submissions import COLUMNS, append, done, measure, slug
+from common import (
+    COLUMNS,
+    RESULTS,
+    append_rows,
+    curve_file,
+    is_measured,
+    make_parser,
+    measure,
+    prepare_device,
+    scores,
+)
 
-from s10 import InputError, Recipe, load_images
-from s10.ablation import ABLATIONS, without
-from s10.device import keep_freed_memory, pick_device
+from s10 import InputError, Recipe, load_dataset
+from s10.course.ablation import ABLATIONS, without
 
-WHOLE = "the whole recipe"
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+FULL = ("whole", "the whole recipe")  # kind and name of the full recipe in the stored files
 
 
-def copied(recipe: Recipe, fingerprint: str, out: Path) -> bool:
-    """Take row and curve from a stored run of this recipe on these images, if there is one."""
+def copy_stored_run(recipe: Recipe, fingerprint: str, out: Path) -> bool:
+    """Copy row and curve from a stored run of this recipe on these images, if there is one."""
     folder = RESULTS / f"{recipe.data}-width{recipe.width}" / f"seed{recipe.seed}"
     if not (folder / "summary.json").exists():
         return False
     found = json.loads((folder / "summary.json").read_text())
-    same = Recipe.from_dict(found["recipe"]) == recipe
-    if not same or found["dataset"]["fingerprint"] != fingerprint:
+    if recipe.differences(found["recipe"]) or found["dataset"]["fingerprint"] != fingerprint:
         return False
+    kind, name = FULL
     row = {
-        **{name: found.get(name) for name in COLUMNS},
-        **{name: found["recipe"][name] for name in ("seed", "width", "epochs", "data")},
-        **{name: found["versions"][name] for name in ("python", "torch", "numpy")},
-        **{name: round(found[name], 5) for name in COLUMNS if name.startswith(("train_", "test_"))},
-        "kind": "whole",
-        "name": WHOLE,
-        "diverged": False,
-        "seconds": round(found["train_seconds"]),
+        **found["versions"], **found["recipe"], **found, **scores(found),
+        "kind": kind, "name": name, "diverged": False, "seconds": round(found["train_seconds"]),
         "fingerprint": fingerprint,
-    }
-    curve = out / "curves" / f"{slug(WHOLE)}-seed{recipe.seed}.csv"
+    }  # fmt: skip
+    curve = curve_file(out, name, recipe.seed)
     curve.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(folder / "metrics.csv", curve)
-    append(out / "runs.csv", COLUMNS, [row])
+    append_rows(out / "runs.csv", COLUMNS, [row])
     return True
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument("recipe", choices=ABLATIONS)
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--data-dir")
     parser.add_argument("--width", type=int, help="(the recipe's own)")
     parser.add_argument("--epochs", type=int, help="(the recipe's own)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+", metavar="INGREDIENT", help="only without these")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="(results/ablation-RECIPE-DATA-widthN)")
-    options = parser.parse_args()
-    device = pick_device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    names = [None, *(options.only or ABLATIONS[options.recipe])]
+    options = parser.parse_args(arguments)
+    device = prepare_device(options.device)
     try:
-        recipes = {name: without(options.recipe, name) for name in names}
-        images = load_images(options.data, options.data_dir)
+        recipes = {FULL: without(options.recipe)}
+        for ingredient in options.only or ABLATIONS[options.recipe]:
+            recipes["without", ingredient] = without(options.recipe, ingredient)
+        dataset = load_dataset(options.data, options.data_dir)
     except InputError as error:
         parser.error(str(error))
-    width = options.width or recipes[None].width
+    width = options.width or recipes[FULL].width
     out = options.out or RESULTS / f"ablation-{options.recipe}-{options.data}-width{width}"
-    out.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
-        for name, recipe in recipes.items():
-            kind, called = ("whole", WHOLE) if name is None else ("without", name)
-            if (kind, called, seed) in done(out / "runs.csv"):
+        for (kind, name), recipe in recipes.items():
+            if is_measured(out, kind, name, seed):
                 continue
-            print(f"{called if name is None else f'without {name}'}, seed {seed}", flush=True)
+            print(f"{name if kind == 'whole' else f'without {name}'}, seed {seed}", flush=True)
             recipe = replace(recipe, data=options.data, width=width, seed=seed)
             recipe = recipe if options.epochs is None else recipe.with_epochs(options.epochs)
-            if name is not None or not copied(recipe, images.fingerprint(), out):
-                measure(kind, called, recipe, images, device, out)
+            if kind != "whole" or not copy_stored_run(recipe, dataset.fingerprint(), out):
+                measure(kind, name, recipe, dataset, device, out)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""How long the assignment would take on a GPU that is not at hand: an estimate, not a measurement.
+"""How long the assignment would take on GPUs that are not at hand: an estimate, no measurement.
 
     python benchmarks/estimate_gpu.py [--width 64]
 
-Two times are added up. The convolutions: their multiplications and
-additions, forward and backward, by what the GPU's tensor cores reach. All else
-(batch norm, ReLU, pooling, the optimizer): the bytes that have to pass through
-its memory, by what that reaches. Each is a peak of the data sheet times a share
-of it that is usual in practice; the shares are the weak point, so they are
-given as a range.
+The sum of two times. Convolutions: their multiplications and additions, forward and
+backward, at the rate of the GPU's tensor cores. Everything else (batch norm, ReLU, pooling,
+the optimizer): the bytes that it moves through the GPU's memory, at the memory's bandwidth.
+Each rate is the peak of the data sheet times the fraction of it that is usual in practice.
+These fractions are the weak point, so the result is a range.
 """
 
 import argparse
@@ -20,13 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from s10 import CustomResNet, Recipe
 
 IMAGES, TEST_IMAGES = 50_000, 10_000
-# How often such a layer reads or writes its input or the input's gradient, and its output or the
-# output's gradient, in one step of training, as a plain implementation does it.
-#   conv: input read, read again for the weights' gradient, the input's gradient written; output
-#   written, its gradient read for the weights and for the input. BN: input read for the
-#   statistics and for the result; backward input and output's gradient read twice (two sums,
-#   then the result), the input's gradient written. ReLU: the gradient goes where the output is
-#   above 0. Pooling: where the maxima were is kept in 8 bytes for each output.
+# How many times a layer reads or writes each number of its input (or of the input's gradient),
+# and of its output (or of the output's gradient), in a training step of a plain implementation.
+#   conv: the input is read, read again for the weights' gradient, and its gradient written; the
+#   output is written, and its gradient read for the weights and for the input. BN: the input is
+#   read for the statistics and for the result; backward, input and output gradient are read
+#   twice (two sums, then the result), and the input's gradient is written. ReLU: the output's
+#   sign gates the gradient. Pooling: the position of each maximum is kept in 8 bytes.
 PASSES = {
     nn.Conv2d: (3, 3),
     nn.BatchNorm2d: (5, 3),
@@ -38,17 +37,17 @@ ADAM_BYTES = 4 * 7  # per weight: gradient, weight and two moments read; three o
 
 @dataclass(frozen=True)
 class GPU:
-    """Peaks of the data sheet, and which share of each is usual: (bad, good)."""
+    """Peaks of the data sheet, and the usual fraction of each: (low, high)."""
 
     name: str
-    flops: float  # dense, in the 16-bit format that s10 takes on it
-    bandwidth: float  # bytes a second
-    flops_share: tuple[float, float]
-    bandwidth_share: tuple[float, float]
+    flops: float  # per second, dense, in the 16-bit format that s10 chooses for it
+    bandwidth: float  # bytes per second
+    flops_fraction: tuple[float, float]
+    bandwidth_fraction: tuple[float, float]
 
 
 GPUS = (
-    # A T4 is limited by its 70 W: it cannot keep its clock when its tensor cores are busy.
+    # A T4 is limited to 70 W: with busy tensor cores it cannot hold its clock rate.
     GPU("T4 (fp16)", 65e12, 320e9, (0.25, 0.45), (0.65, 0.85)),
     GPU("H200 (bf16)", 989e12, 4.8e12, (0.35, 0.6), (0.6, 0.8)),
 )
@@ -59,8 +58,8 @@ def work_of_a_step(width: int, batch: int) -> tuple[float, float]:
     model, traffic = CustomResNet(width=width), []
 
     def count(module, inputs, output):
-        at_input, at_output = PASSES[type(module)]
-        numbers = at_input * inputs[0].numel() + at_output * output.numel()
+        input_passes, output_passes = PASSES[type(module)]
+        numbers = input_passes * inputs[0].numel() + output_passes * output.numel()
         traffic.append(2 * numbers)  # 16 bits are 2 bytes.
 
     for module in model.modules():
@@ -73,15 +72,15 @@ def work_of_a_step(width: int, batch: int) -> tuple[float, float]:
 
 
 def seconds(gpu: GPU, width: int, recipe: Recipe) -> tuple[float, float]:
-    """The whole run, test images after each epoch included: (at best, at worst)."""
+    """Shortest and longest time of a run, with the evaluation after each epoch."""
     flops, traffic = work_of_a_step(width, recipe.batch_size)
-    # A forward pass alone is about a third of a training step.
+    # A forward pass is about a third of a training step.
     steps = recipe.epochs * (IMAGES + TEST_IMAGES / 3) / recipe.batch_size
-    bad, good = (
+    longest, shortest = (
         steps * (flops / (gpu.flops * arithmetic) + traffic / (gpu.bandwidth * memory))
-        for arithmetic, memory in zip(gpu.flops_share, gpu.bandwidth_share, strict=True)
+        for arithmetic, memory in zip(gpu.flops_fraction, gpu.bandwidth_fraction, strict=True)
     )
-    return good, bad
+    return shortest, longest
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,8 +95,8 @@ def main(arguments: list[str] | None = None) -> None:
         f"{traffic * steps / 1e12:.1f} TB of memory traffic"
     )
     for gpu in GPUS:
-        good, bad = seconds(gpu, options.width, recipe)
-        print(f"{gpu.name}: {good:.0f} to {bad:.0f} s of training and testing (estimate)")
+        shortest, longest = seconds(gpu, options.width, recipe)
+        print(f"{gpu.name}: {shortest:.0f} to {longest:.0f} s of training and testing (estimate)")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
-"""Seconds until a trained network, from the start of the process to its last line.
+"""Seconds until a network is trained and tested, from the start of the process to its last line.
 
     python benchmarks/time_to_accuracy.py --target 0.9 \\
         --recipe "laptop" --recipe "assignment --width 16" \\
         --peer "airbench94=python airbench94.py {seed}" --rounds 3 --json FILE
 
-Each contender is a whole process: a recipe is `s10 train --recipe …` with the
-options that follow its name, a peer is any command that prints its accuracy as
-the last number of its last line (94.2 % or 0.942). They take turns, round after
-round (seed 0, 1, … for the recipes, and in place of "{seed}" in a peer's
-command), so that a machine that slows down slows all of them. Nothing is left out:
-imports, reading the images and drawing the pictures count, and are shown apart.
-A run reaches the target if the test accuracy of its last epoch does; a better
-epoch before the last does not count.
+Each contender is a whole process: a recipe is `s10 train --recipe …` with the options that
+follow its name; a peer is any command that prints its accuracy as the last number of its
+last line (94.2 % or 0.942). They run interleaved, so that a machine that slows down slows
+all of them: in each round all contenders with the same seed (0, 1, …; it replaces "{seed}"
+in the command of a peer). Everything counts, also imports, reading the images and drawing
+the figures, which are shown separately. A run reaches the target if the test accuracy of
+its last epoch does; a better epoch before it does not count.
 
-With --json the runs are kept in FILE as they are made, and a second start goes
-on with those that are missing; runs of a recipe or a command that has changed since
-are refused. With --keep DIR the recipe, metrics and summary
-of each run of a recipe without further options go to DIR/NAME-DATA/seedN.
+With --json the runs are stored in FILE after each of them, and a second start continues
+with those that are missing; if a recipe or a command has changed since, it is refused.
+With --keep DIR, recipe, metrics and summary of each run of a recipe without further options
+are stored in DIR/NAME-DATA/seedN.
 """
 
 import argparse
@@ -33,13 +32,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from s10 import Recipe
-from s10.device import describe, pick_device
-from s10.recipes import find_recipe
-from s10.runs import commit, versions, write_atomically
+from s10.cli.registry import find_recipe
+from s10.cli.runs import commit, versions
+from s10.runtime.device import describe_device, pick_device
+from s10.runtime.files import write_atomically
 
 KEPT = ("recipe.json", "metrics.csv", "summary.json")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+# Peers as they are called in the stored files, and in tables and figures.
+DISPLAYED = {"airbench94, freed memory kept": "airbench94, malloc trimming off"}
 
 
 @dataclass(frozen=True)
@@ -51,37 +52,51 @@ class Contender:
     is_peer: bool = False
 
     def run(self, seed: int, data_dir: str | None, keep: Path | None = None) -> dict:
-        """One run as a row: seconds, accuracy (0–1), and of a recipe parts, curve and recipe.
+        """One run as a row: seconds, accuracy (0–1), and for a recipe what `read_run` returns.
 
         Raises:
-            SystemExit: the process failed, or says no accuracy.
+            SystemExit: the process failed, or its last line has no accuracy.
         """
         if self.is_peer:
             seconds, last = timed([word.replace("{seed}", str(seed)) for word in self.words])
             return {"seconds": seconds, "accuracy": accuracy_in(last, self.name)}
         with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
             words = ["-m", "s10", "train", "--recipe", *self.words, "--seed", str(seed)]
-            words += ["--out", f"{folder}/run"] + (["--data-dir", data_dir] if data_dir else [])
+            words += ["--out", str(run)] + (["--data-dir", data_dir] if data_dir else [])
             seconds, _ = timed([sys.executable, *words])
-            row = {"seconds": seconds, **result_of(Path(folder) / "run", seconds)}
+            row = {"seconds": seconds, **read_run(run, seconds)}
             if keep and len(self.words) == 1:
                 place = keep / f"{self.name}-{row['recipe']['data']}" / f"seed{seed}"
                 place.mkdir(parents=True, exist_ok=True)
                 for file in KEPT:
-                    shutil.copy(Path(folder) / "run" / file, place)
+                    shutil.copy(run / file, place)
             return row
 
+    def changes(self, run: dict) -> str:
+        """How this contender differs from what it was in a stored run of it; empty if it does not.
 
-def timed(words) -> tuple[float, str]:
+        A recipe with options is compared by its command alone.
+        """
+        if run["command"] != shlex.join(self.words):
+            return f"another command for {self.name}: {run['command']}"
+        if self.is_peer or len(self.words) > 1:
+            return ""
+        recipe = replace(find_recipe(self.name), seed=run["round"])
+        differences = ", ".join(recipe.differences(run["recipe"]))
+        return f"another recipe {self.name}: {differences}" if differences else ""
+
+
+def timed(words: list[str]) -> tuple[float, str]:
     """Seconds from the start of the process to its last line, and that line.
 
     Raises:
         SystemExit: the process failed, or cannot be started.
     """
     last, seconds, start = "", 0.0, time.perf_counter()
-    with tempfile.TemporaryFile("w+") as trouble:
+    with tempfile.TemporaryFile("w+") as errors:
         try:
-            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=trouble, text=True)
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
         except OSError as error:
             raise SystemExit(f"cannot start {words[0]}: {error.strerror}") from None
         with process:
@@ -91,14 +106,14 @@ def timed(words) -> tuple[float, str]:
                     last = line.strip()
                     print(f"    {last}", flush=True)
         if process.returncode:
-            trouble.seek(0)
-            reason = (trouble.read().strip().splitlines() or ["it says nothing"])[-1]
+            errors.seek(0)
+            reason = (errors.read().strip().splitlines() or ["no error message"])[-1]
             raise SystemExit(f"{shlex.join(words)} ended with {process.returncode}: {reason}")
     return round(seconds, 2), last
 
 
 def accuracy_in(line: str, name: str) -> float:
-    """The last number of a line as a fraction: 0.942 of "94.2 %" and of "0.942"."""
+    """The last number of a line as a fraction: 0.942 for "94.2 %" and for "0.942"."""
     numbers = NUMBER.findall(line)
     value = float(numbers[-1]) if numbers else -1.0
     value = value / 100 if value > 1 else value
@@ -107,24 +122,24 @@ def accuracy_in(line: str, name: str) -> float:
     return round(value, 6)
 
 
-def result_of(folder: Path, seconds: float) -> dict:
-    """What the folder of a run says about it."""
+def read_run(folder: Path, seconds: float) -> dict:
+    """What the folder of a run says about it; `seconds` is the time of the whole process."""
     summary = json.loads((folder / "summary.json").read_text())
     parts = summary["seconds"]
-    before = parts["imports"] + parts["data"]
+    # What no part has measured: the start of Python and, since version 0.2, the imports.
+    rest = seconds - sum(parts.values())
+    elapsed = rest + parts.get("imports", 0.0) + parts["data"]
     curve = []
     with open(folder / "metrics.csv", newline="") as file:
         for row in csv.DictReader(file):
-            before += float(row["seconds"])
-            curve.append([round(before, 2), float(row["test_accuracy"])])
+            elapsed += float(row["seconds"])
+            curve.append([round(elapsed, 2), float(row["test_accuracy"])])
     return {
-        # With several views of each image, if the recipe asks for them; then the plain one, too.
-        "accuracy": summary.get("test_accuracy_of_views", summary["test_accuracy"]),
-        "views": summary["recipe"]["test_views"],
+        "accuracy": summary.get("tta_test_accuracy", summary["test_accuracy"]),
+        "views": summary.get("tta_views", 1),
         "plain_accuracy": summary["test_accuracy"],
-        # The start of Python, and the end: what no part of the run has seen.
-        "parts": {**parts, "Python": round(seconds - sum(parts.values()), 2)},
-        "curve": curve,
+        "parts": {**parts, "Python": round(rest, 2)},
+        "curve": curve,  # on a single view
         "recipe": summary["recipe"],
         "parameters": summary["parameters"],
         "precision": summary["precision"],
@@ -133,9 +148,9 @@ def result_of(folder: Path, seconds: float) -> dict:
 
 
 def summary_of(runs: list[dict], target: float) -> list[dict]:
-    """A row for each contender: medians over its runs, and how often it reached the target.
+    """A row for each contender: medians over its runs, and how many reached the target.
 
-    `ratio` is its seconds by those of the first contender.
+    `ratio` is its time relative to that of the first contender.
     """
     rows = []
     for name in dict.fromkeys(run["name"] for run in runs):
@@ -162,7 +177,7 @@ def summary_of(runs: list[dict], target: float) -> list[dict]:
     return rows
 
 
-def in_words(row: dict, target: float) -> str:
+def summary(row: dict, target: float) -> str:
     """One line of the table on the screen."""
     spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
     parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in row.get("parts", {}).items())
@@ -174,10 +189,11 @@ def in_words(row: dict, target: float) -> str:
 
 
 def contenders(options, parser) -> list[Contender]:
+    """What --recipe and --peer name, the recipes first."""
     found = [Contender(text, tuple(shlex.split(text))) for text in options.recipe]
     for text in options.peer:
-        name, sign, command = text.partition("=")
-        if not (sign and name.strip() and command.strip()):
+        name, _, command = text.partition("=")
+        if not (name.strip() and command.strip()):
             parser.error(f"a peer is NAME=COMMAND, not {text!r}")
         found.append(Contender(name.strip(), tuple(shlex.split(command)), is_peer=True))
     if not found:
@@ -185,18 +201,18 @@ def contenders(options, parser) -> list[Contender]:
     return found
 
 
-def changed_since(runs: list[dict], runner: Contender) -> str:
-    """What of this contender is not as in its runs that are kept; empty if all is."""
-    for run in runs:
-        if run["name"] != runner.name:
-            continue
-        if run["command"] != shlex.join(runner.words):
-            return f"another command for {runner.name}: {run['command']}"
-        if not runner.is_peer and len(runner.words) == 1:
-            now = replace(find_recipe(runner.name), seed=run["round"])
-            if lines := Recipe.from_dict(run["recipe"]).differences(now):
-                return f"another recipe {runner.name}: {', '.join(lines)}"
-    return ""
+def stored_runs(options, parser, runners: list[Contender]) -> list[dict]:
+    """The runs in --json, if there are any and they belong to this measurement."""
+    if not (options.json and options.json.exists()):
+        return []
+    found = json.loads(options.json.read_text())
+    if found["target"] != options.target:
+        parser.error(f"{options.json} is for a target of {found['target']:g}")
+    for runner in runners:
+        for run in found["runs"]:
+            if run["name"] == runner.name and (changes := runner.changes(run)):
+                parser.error(f"{options.json} has {changes}; name another file")
+    return found["runs"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,38 +221,32 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--recipe", action="append", default=[], metavar="'NAME OPTIONS'")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(3)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where CIFAR-10 lies, for the recipes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the runs here")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="and the recipes' runs here")
+    parser.add_argument("--data-dir", metavar="DIR", help="the folder of CIFAR-10, for the recipes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the runs here")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="and the recipes' files here")
     options = parser.parse_args(arguments)
     if not 0 < options.target <= 1:
         parser.error(f"--target is a fraction, such as 0.9, not {options.target:g}")
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {options.rounds}")
     runners = contenders(options, parser)
-    found = {"target": options.target, "runs": []}
-    if options.json and options.json.exists():
-        found = json.loads(options.json.read_text())
-        if found["target"] != options.target:
-            parser.error(f"{options.json} is for a target of {found['target']:g}")
-        for runner in runners:
-            if changed := changed_since(found["runs"], runner):
-                parser.error(f"{options.json} has {changed}; name another file")
+    runs = stored_runs(options, parser, runners)
     for number in range(options.rounds):
         for runner in runners:
-            if any((run["name"], run["round"]) == (runner.name, number) for run in found["runs"]):
+            if any((run["name"], run["round"]) == (runner.name, number) for run in runs):
                 continue
             print(f"round {number + 1} of {options.rounds}: {runner.name}", flush=True)
-            code = commit()
+            code = commit()  # Before the run, during which the checkout may change.
             row = {"name": runner.name, "command": shlex.join(runner.words), "round": number}
             row |= runner.run(number, options.data_dir, options.keep)
-            row |= {"device": describe(pick_device()), "versions": versions(), "commit": code}
-            found["runs"].append(row)
+            device = describe_device(pick_device())
+            runs.append({**row, "device": device, "versions": versions(), "commit": code})
             if options.json:
                 options.json.parent.mkdir(parents=True, exist_ok=True)
+                found = {"target": options.target, "runs": runs}
                 write_atomically(options.json, json.dumps(found, indent=1) + "\n")
-    for row in summary_of(found["runs"], options.target):
-        print(in_words(row, options.target))
+    for row in summary_of(runs, options.target):
+        print(summary(row, options.target))
 
 
 if __name__ == "__main__":
