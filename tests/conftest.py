@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from s10 import Recipe, load_images
+from s10 import Recipe, load_dataset
 
 # The machine may be busy with other work: a slow example is no failure. 2 cores in CI are
 # better spent on few examples of many properties.
@@ -23,17 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shapes():
-    """The whole embedded data set."""
-    return load_images("shapes")
+    """The whole data set of drawn shapes."""
+    return load_dataset("shapes")
 
 
 @pytest.fixture(scope="session")
 def few(shapes):
-    """200 + 100 pictures of the embedded set."""
+    """200 + 100 images of the drawn shapes."""
     return shapes.subset(200, 100)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
     """A recipe that trains on `few` in a second: 3 epochs of 4 batches, width 4."""
     return replace(
@@ -43,7 +43,7 @@ def tiny():
 
 @pytest.fixture
 def image_folder(tmp_path):
-    """train/ and test/ with the classes cat and dog, 4 + 2 PNG pictures each."""
+    """train/ and test/ with the classes cat and dog, 4 + 2 PNG images each."""
     generator = np.random.default_rng(0)
     for split, count in (("train", 4), ("test", 2)):
         for name in ("cat", "dog"):
@@ -72,11 +72,11 @@ def cifar10_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """The folder of the run that `make demo` makes, and what it printed."""
+    """The folder of a small run by the command line (as `make demo` is a larger one), its output."""
     folder = tmp_path_factory.mktemp("demo") / "run"
+    words = f"train --data shapes --width 4 --epochs 2 --precision fp32 --out {folder}"
     done = subprocess.run(
-        f"{sys.executable} -m s10 train --data shapes --width 16 --out {folder}".split(),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "s10", *words.split()], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

@@ -1,21 +1,18 @@
-"""The notebooks as they are stored: paired, run from top to bottom, clean, small, honest.
+"""The notebooks as they are stored: run from top to bottom, clean, small, honest.
 
-That their cells run, and that those marked NBVAL_CHECK_OUTPUT give what is
-stored, is tested by nbval: `make test` runs it after these.
+nbval, which `make test` runs after these tests, checks that their cells run, and that those
+marked NBVAL_CHECK_OUTPUT still print what is stored. Pairs are tested in tests/tools/.
 """
 
-import importlib
 import json
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from s10 import Recipe
+from s10.recipe import Recipe
+from s10.speed.recipes import FastRecipe, LaptopRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -23,18 +20,10 @@ NAMES = [
     "01_lr_range_test", "02_one_cycle", "03_train_24_epochs", "04_five_submissions",
     "05_fast_on_a_laptop",
 ]  # fmt: skip
+RECIPES = {cls.__name__: cls for cls in (Recipe, FastRecipe, LaptopRecipe)}
 TIMES = json.loads((ROOT / "results" / "notebooks.json").read_text())
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-
-
-def script(name):
-    """A module from .ci/, where they import one another."""
-    sys.path.insert(0, str(ROOT / ".ci"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.pop(0)
 
 
 def code_cells(path):
@@ -42,7 +31,7 @@ def code_cells(path):
 
 
 def texts(path):
-    """All text that the outputs show."""
+    """All text in the outputs."""
     for cell in code_cells(path):
         for output in cell.outputs:
             if output.output_type == "stream":
@@ -52,65 +41,8 @@ def texts(path):
                     yield content
 
 
-def check(name, *arguments):
-    return subprocess.run(
-        [sys.executable, ROOT / ".ci" / name, "--check", *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def test_there_are_five():
+def test_there_are_five_notebooks():
     assert [path.stem for path in NOTEBOOKS] == NAMES
-
-
-def test_each_is_what_its_script_says():
-    done = check("pairs.py")
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize("change", ["script", "notebook", "added", "deleted", "lonely"])
-def test_a_difference_is_noticed(tmp_path, change):
-    for suffix in (".py", ".ipynb"):
-        shutil.copy(ROOT / "notebooks" / f"{NAMES[0]}{suffix}", tmp_path)
-    assert check("pairs.py", tmp_path).returncode == 0
-    text, notebook = tmp_path / f"{NAMES[0]}.py", tmp_path / f"{NAMES[0]}.ipynb"
-    if change == "script":
-        text.write_text(text.read_text().replace("lr_low=1e-6", "lr_low=1e-5"))
-    elif change == "lonely":
-        text.unlink()
-    else:
-        content = nbformat.read(notebook, 4)
-        if change == "notebook":
-            content.cells[5].source += " "
-        elif change == "added":
-            content.cells.append(nbformat.v4.new_code_cell("1 + 1"))
-        else:
-            del content.cells[-1]
-        nbformat.write(content, notebook)
-    done = check("pairs.py", tmp_path)
-    assert done.returncode == 1
-    assert NAMES[0] in done.stdout
-
-
-def test_an_update_keeps_the_outputs_of_what_did_not_change(tmp_path):
-    for suffix in (".py", ".ipynb"):
-        shutil.copy(ROOT / "notebooks" / f"{NAMES[1]}{suffix}", tmp_path)
-    pairs = script("pairs")
-    text, notebook = tmp_path / f"{NAMES[1]}.py", tmp_path / f"{NAMES[1]}.ipynb"
-    before = notebook.read_text()
-    pairs.update(text, notebook)
-    assert notebook.read_text() == before
-    text.write_text(text.read_text().replace("my_peak = None", "my_peak = 7"))
-    pairs.update(text, notebook)
-    old, new = code_cells(ROOT / "notebooks" / notebook.name), code_cells(notebook)
-    changed = [number for number, cell in enumerate(new) if cell.source != old[number].source]
-    assert len(changed) == 1
-    assert all(
-        cell.outputs == old[number].outputs
-        for number, cell in enumerate(new)
-        if number not in changed
-    )
-    assert check("pairs.py", tmp_path).returncode == 0
 
 
 @each
@@ -120,7 +52,7 @@ def test_it_was_run_from_top_to_bottom(path):
 
 
 @each
-def test_it_shows_no_error_no_warning_and_nobodys_folders(path):
+def test_it_shows_no_error_no_warning_and_no_private_path(path):
     for cell in code_cells(path):
         for output in cell.outputs:
             assert output.output_type != "error"
@@ -133,22 +65,22 @@ def test_it_shows_no_error_no_warning_and_nobodys_folders(path):
 
 
 @each
-def test_it_shows_real_images_and_pictures_and_stays_small(path):
+def test_it_shows_real_images_and_figures_and_stays_small(path):
     shown = "\n".join(texts(path))
     assert "data       cifar10: 50,000 training and 10,000 test images" in shown
-    pictures = [
+    figures = [
         output
         for cell in code_cells(path)
         for output in cell.outputs
         if "image/png" in output.get("data", {})
     ]
-    assert len(pictures) >= 4
+    assert len(figures) >= 4
     assert path.stat().st_size < 1_500_000
 
 
 @each
 def test_its_own_numbers_were_normal(path):
-    """What is stored is a run that the notebook itself calls normal."""
+    """The stored run is one that the notebook itself calls normal."""
     shown = "\n".join(texts(path))
     words = {
         "01": "yours is within a factor of two",
@@ -164,13 +96,18 @@ def test_its_own_numbers_were_normal(path):
 
 @each
 def test_strictly_compared_cells_have_something_to_compare(path):
-    strict = [cell for cell in code_cells(path) if "NBVAL_CHECK_OUTPUT" in cell.source]
+    strict = [
+        cell
+        for cell in code_cells(path)
+        if "NBVAL_CHECK_OUTPUT" in cell.source
+        or "nbval-check-output" in cell.metadata.get("tags", ())
+    ]
     assert strict
     assert all(cell.outputs for cell in strict)
 
 
 @each
-def test_the_set_up_is_the_same_in_each(path):
+def test_the_setup_cell_is_the_same_in_each(path):
     def setup(of):
         (cell,) = [c for c in code_cells(of) if "setup" in c.metadata.get("tags", ())]
         return cell.source
@@ -202,84 +139,6 @@ def test_the_minutes_in_its_text_were_measured(path):
     assert int(shapes) == pytest.approx(found["seconds_on_shapes"] / 60, abs=0.75)
 
 
-def test_stored_outputs_are_cleaned():
-    store = script("store_notebooks")
-    new = nbformat.v4.new_output
-    kept = [
-        store.kept(store.clean(output))
-        for output in (
-            new("stream", name="stdout", text="\repoch 1: 10%|# | 1/10 [00:00<00:09, 1.0batch/s]"),
-            new("stream", name="stderr", text="UserWarning: look"),
-            new("stream", name="stdout", text="epoch 1/24"),
-            new("display_data", data={store.WIDGET: {}, "text/plain": "VBox"}),
-            new("display_data", data={"text/plain": "a picture"}),
-        )
-    ]
-    assert kept == [False, True, True, False, True]
-    parts = [new("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
-    assert [output.text for output in store.joined(parts)] == ["a\nb\n"]
-
-
-def test_a_warning_beside_a_progress_bar_is_not_swept_away_with_it():
-    import io
-    import warnings
-
-    from tqdm import tqdm
-
-    store = script("store_notebooks")
-    drawn = io.StringIO()
-    for number in tqdm(range(3), "epoch 1", file=drawn, leave=False, mininterval=0):
-        if number == 1:
-            text = warnings.formatwarning("look", UserWarning, "here.py", 1, "look()")
-            drawn.write(text)
-    output = store.clean(nbformat.v4.new_output("stream", name="stderr", text=drawn.getvalue()))
-    assert output.text.rstrip() == text.rstrip()
-
-
-def test_what_is_printed_behind_a_bar_stays(capsys):
-    from tqdm import tqdm
-
-    for _ in tqdm(range(3), "epoch 1/2, 5 s left", file=sys.stdout, leave=False, mininterval=0):
-        pass
-    print("epoch  1/2  LR 0.01 [and brackets] | 1.0 s")
-    drawn = capsys.readouterr().out
-    assert "100%|" in drawn
-    output = script("store_notebooks").clean(
-        nbformat.v4.new_output("stream", name="stdout", text=drawn)
-    )
-    assert output.text == "epoch  1/2  LR 0.01 [and brackets] | 1.0 s\n"
-
-
-def test_a_mistyped_notebook_is_named():
-    done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "store_notebooks.py", "01_lr_range"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.strip() == f"no notebook 01_lr_range: there are {', '.join(NAMES)}"
-
-
-def test_a_stored_picture_is_smaller_and_looks_the_same():
-    import base64
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from s10 import plot_schedule
-
-    store = script("store_notebooks")
-    rates = np.linspace(0.1, 1, 980)
-    before = base64.b64encode(plot_schedule(rates, rates, 98)._repr_png_()).decode()
-    after = store.smaller(before)
-    assert len(after) < len(before)
-    pixels = [
-        np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), dtype=int)
-        for data in (before, after)
-    ]
-    assert np.abs(pixels[0] - pixels[1]).mean() < 1
-
-
 @each
 def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
     for text in texts(path):
@@ -288,7 +147,8 @@ def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
 
 
 @each
-def test_a_recipe_that_it_prints_has_all_the_fields_of_today(path):
+def test_a_recipe_that_it_prints_has_the_current_fields(path):
     for text in texts(path):
-        if text.startswith("{") and '"network"' in text:
-            assert Recipe.from_dict(json.loads(text)).to_json() == text.rstrip("\n") + "\n"
+        if text.startswith("{") and '"lr_max"' in text:
+            values = json.loads(text)
+            assert RECIPES[values["class"]].from_dict(values).to_dict() == values

@@ -1,0 +1,191 @@
+"""Series of runs, one row for each: what is there is skipped, and rows say what was measured."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import ablation
+import common
+import experiments
+import first_epochs
+import pandas as pd
+import pytest
+import submissions
+import throughput
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from s10 import Recipe
+from s10.course.ablation import without
+from s10.submissions.pitfalls import PITFALLS
+from s10.submissions.recipes import Era1S10Strided
+
+RESULTS, CPU = common.RESULTS, torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch, load_few):
+    for script in (ablation, submissions, first_epochs, experiments):
+        monkeypatch.setattr(script, "load_dataset", load_few)
+
+
+def names(folder):
+    return [(row["kind"], row["name"]) for row in common.read_rows(folder / "runs.csv")]
+
+
+def columns(path):
+    return path.read_text().splitlines()[0].split(",")
+
+
+def test_an_interrupted_ablation_continues(tmp_path, capsys):
+    words = ["laptop", "--data", "shapes", "--width", "2", "--epochs", "1", "--out", str(tmp_path)]
+    ablation.main([*words, "--only", "Muon"])
+    capsys.readouterr()
+    ablation.main([*words, "--only", "Muon", "whitening layer"])
+    out = capsys.readouterr().out
+    assert out.count("seed 0") == 1
+    assert "without whitening layer, seed 0" in out
+    assert names(tmp_path) == [
+        ("whole", "the whole recipe"), ("without", "Muon"), ("without", "whitening layer"),
+    ]  # fmt: skip
+
+
+def test_an_ingredient_that_does_not_exist_is_named():
+    script = RESULTS.parent / "benchmarks" / "ablation.py"
+    done = subprocess.run(
+        [sys.executable, script, "laptop", "--data", "shapes", "--only", "salt"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no ingredient 'salt'" in done.stderr
+
+
+def test_a_stored_run_of_the_full_recipe_is_copied(tmp_path):
+    recipe = replace(without("assignment"), width=16, seed=1)
+    stored = RESULTS / "cifar10-width16" / "seed1"
+    summary = json.loads((stored / "summary.json").read_text())
+    fingerprint = summary["dataset"]["fingerprint"]
+    for other in (replace(recipe, seed=77), replace(recipe, beta2=0.9)):
+        assert not ablation.copy_stored_run(other, fingerprint, tmp_path)
+    assert not ablation.copy_stored_run(recipe, "other images", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert ablation.copy_stored_run(recipe, fingerprint, tmp_path)
+    assert common.is_measured(tmp_path, *ablation.FULL, 1)
+    (row,) = common.read_rows(tmp_path / "runs.csv")
+    assert all(row.values())
+    assert float(row["test_accuracy"]) == summary["test_accuracy"]
+    assert (row["epochs"], row["commit"]) == ("24", summary["commit"])
+    assert (row["width"], row["seed"], row["data"]) == ("16", "1", "cifar10")
+    assert row["torch"] == summary["versions"]["torch"]
+    (curve,) = (tmp_path / "curves").iterdir()
+    assert curve.read_text() == (stored / "metrics.csv").read_text()
+
+
+def test_the_stored_files_have_the_columns_and_names_of_today():
+    for path in RESULTS.glob("*/runs.csv"):
+        expected = first_epochs.COLUMNS if "first-epochs" in str(path) else common.COLUMNS
+        assert columns(path) == list(expected)
+    stored = set(names(RESULTS / "submissions-cifar10-width16"))
+    assert stored == {(kind, name) for kind, group in submissions.RECIPES.items() for name in group}
+    curves = RESULTS / "submissions-cifar10-width16" / "curves"
+    row, *_ = common.read_rows(RESULTS / "submissions-cifar10-width16" / "runs.csv")
+    assert common.curve_file(curves.parent, row["name"], int(row["seed"])).exists()
+
+
+def test_interrupted_measurements_of_the_submissions_continue(tmp_path, capsys):
+    words = ["--data", "shapes", "--width", "4", "--epochs", "2", "--out", str(tmp_path), "--only"]
+    submissions.main([*words, "ReLU before BN"])
+    capsys.readouterr()
+    submissions.main([*words, "ReLU before BN", "era1-s10"])
+    assert capsys.readouterr().out.count("seed 0") == 1
+    assert names(tmp_path) == [("trap", "ReLU before BN"), ("submission", "era1-s10")]
+    assert (tmp_path / "curves" / "era1-s10-seed0.csv").read_text().count("\n") == 3
+    (row, _) = common.read_rows(tmp_path / "runs.csv")
+    assert all(row.values())
+    assert (row["epochs"], row["width"], row["data"]) == ("2", "4", "shapes")
+    with pytest.raises(SystemExit) as stopped:
+        submissions.main([*words, "era1-s11"])
+    assert stopped.value.code == 2
+    assert "no era1-s11" in capsys.readouterr().err
+
+
+class Diverging(Recipe):
+    """The LR is infinite from the second epoch on."""
+
+    def make_scheduler(self, optimizer, steps_per_epoch):
+        return LambdaLR(optimizer, lambda step: 1.0 if step < steps_per_epoch else torch.inf)
+
+
+def test_a_run_that_diverges_has_a_row_and_the_curve_until_then(tmp_path, few, tiny):
+    recipe = Diverging.from_dict(tiny.to_dict())
+    common.measure("trap", "infinity", recipe, few, CPU, tmp_path)
+    (row,) = common.read_rows(tmp_path / "runs.csv")
+    assert (row["diverged"], row["test_accuracy"], row["train_loss"]) == ("True", "", "")
+    (epoch,) = common.read_rows(tmp_path / "curves" / "infinity-seed0.csv")
+    assert 0 <= float(epoch["test_accuracy"]) <= 1
+
+
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path, few, tiny, monkeypatch):
+    monkeypatch.setattr(
+        common.CollectHistory, "on_epoch", lambda self, state: setattr(state, "stop", True)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        common.measure("trap", "stopped", tiny, few, CPU, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_epochs_in_both_ways(tmp_path, capsys):
+    words = ["--data", "shapes", "--width", "2", "--out", str(tmp_path)]
+    first_epochs.main(words)
+    rows = common.read_rows(tmp_path / "runs.csv")
+    assert [(row["stepped"], row["epoch"]) for row in rows] == [
+        ("every batch", "1"), ("every batch", "2"), ("once an epoch", "1"), ("once an epoch", "2"),
+    ]  # fmt: skip
+    assert all(all(row.values()) for row in rows)
+    # The LR of each epoch's last step: stepped once per epoch, the schedule has made no step in
+    # the first epoch, and one in the second.
+    _, every_batch, first, second = (float(row["lr"]) for row in rows)
+    assert first == pytest.approx(Era1S10Strided().lr_min)
+    assert first < second < every_batch
+    capsys.readouterr()
+    first_epochs.main(words)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit):
+        first_epochs.main([*words, "--epochs", "25"])
+    assert "from 1 to 24" in capsys.readouterr().err
+
+
+def test_the_short_experiments(tmp_path, load_few):
+    words = ["--data", "shapes", "--width", "2", "--seeds", "2", "--out", str(tmp_path)]
+    experiments.main([*words, "--only", "schedules", "pitfalls"])
+    found = json.loads((tmp_path / "experiments.json").read_text())
+    assert found["seeds"] == [0, 1]
+    assert found["dataset"]["fingerprint"] == load_few().fingerprint()
+    assert {"device", "precision", "versions", "commit"} <= set(found)
+    assert list(found["outcomes"]) == ["schedules", "pitfalls"]
+    for name, variants in (("schedules", 3), ("pitfalls", 4)):
+        outcome = found["outcomes"][name]
+        assert [len(values) for values in outcome["values"].values()] == [2] * variants
+        epochs = outcome["recipe"]["epochs"]
+        assert (outcome["recipe"]["class"], outcome["train_images"]) == ("Recipe", 600)
+        assert len(pd.read_csv(tmp_path / f"{name}.csv")) == 2 * variants * epochs
+
+
+def test_the_throughput_is_written_as_it_is_stored(tmp_path, capsys, monkeypatch, few):
+    monkeypatch.setattr(throughput, "ROUNDS", 1)
+    monkeypatch.setattr(throughput, "random_dataset", lambda count: few)
+    path = tmp_path / "new" / "throughput.json"
+    words = ["--widths", "2", "--seconds", "0", "--device", "cpu", "--json", str(path)]
+    throughput.main(words)
+    found, stored = (json.loads(p.read_text()) for p in (path, RESULTS / "throughput.json"))
+    assert set(found) == set(stored)
+    assert set(found["training"][0]) == set(stored["training"][0])
+    assert list(found["augmentation"]) == list(stored["augmentation"])
+    assert all(rate > 0 for rate in found["augmentation"]["images_per_second"].values())
+    assert "batched is" in capsys.readouterr().out
+
+
+def test_every_pitfall_is_measured_alone():
+    assert set(submissions.RECIPES["trap"]) == set(PITFALLS)
+    assert all(recipe.epochs == 24 for recipe in submissions.RECIPES["trap"].values())

@@ -1,0 +1,82 @@
+"""The gain of each ingredient: single changes, and what was measured of them."""
+
+import numpy as np
+import pytest
+
+from s10 import InputError, Recipe
+from s10.course import ablation
+from s10.course.ablation import (
+    ABLATIONS,
+    FULL_RECIPES,
+    TERMS,
+    full_recipe_accuracies,
+    stored_ablation,
+    without,
+)
+from s10.plots.costs import plot_ablation
+from s10.speed.recipes import LAPTOP
+
+SINGLE_FIELDS = {
+    "label smoothing", "decoupled weight decay", "β2 of 0.99, not 0.999", "mirrored border",
+    "alternating flips", "small pictures first",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "ingredient"), [(name, each) for name, every in ABLATIONS.items() for each in every]
+)
+def test_each_leaves_out_something(name, ingredient):
+    changes = without(name, ingredient).differences(without(name).to_dict())
+    assert changes
+    if ingredient in SINGLE_FIELDS:
+        assert len(changes) == 1
+
+
+def test_every_ingredient_of_the_stored_runs_has_its_recipe():
+    stored = {(e["recipe"], e["ingredient"]) for e in ablation.stored()["ablation"]}
+    known = {(name, each) for name, every in ABLATIONS.items() for each in (None, *every)}
+    assert stored == known
+    assert set(TERMS) <= {each for every in ABLATIONS.values() for each in every}
+
+
+def test_without_muon_it_is_the_assignments_optimizer():
+    changed = without("laptop", "Muon")
+    steps = {"lr_max", "lr_min", "beta2", "weight_decay", "momentum_max", "momentum_min"}
+    for name in steps:
+        assert getattr(changed, name) == getattr(Recipe(), name)
+    assert changed.final_lr == Recipe().lr_min
+    changes = {line.split()[0] for line in changed.differences(LAPTOP.to_dict())}
+    assert changes <= steps | {"class", "final_lr"}
+
+
+def test_bad_input():
+    assert without("laptop") is FULL_RECIPES["laptop"] is LAPTOP
+    with pytest.raises(InputError, match="there are assignment, laptop"):
+        without("eva8-s8")
+    with pytest.raises(InputError, match="no ingredient 'salt'"):
+        without("laptop", "salt")
+
+
+def test_gains_are_computed_from_the_stored_runs(monkeypatch):
+    def entry(ingredient, accuracies, seconds):
+        return {"recipe": "laptop", "ingredient": ingredient, "test_accuracy": accuracies,
+                "seconds": seconds}  # fmt: skip
+
+    found = [
+        entry("mirrored border", [0.93], [100]),
+        entry(None, [0.93, 0.95], [100, 100]),
+        entry("Muon", [0.89, 0.91], [80, 100]),
+    ]
+    monkeypatch.setattr(ablation, "stored", lambda: {"ablation": found})
+    table = stored_ablation("laptop")
+    assert list(table["ingredient"]) == ["Muon", "reflect padding"]
+    assert table["gain"].round(6).tolist() == [4, 1]
+    assert table["time"].round(6).tolist() == [0.9, 1]
+    assert table["seeds"].tolist() == [2, 1]
+    assert table["std"].round(3)[0] == 1.414
+    assert np.isnan(table["std"][1])
+    assert full_recipe_accuracies("laptop").tolist() == [93, 95]
+    labels = plot_ablation(table, 0.5).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["Muon", "reflect padding"]
+    with pytest.raises(InputError, match="no ablation of 'assignment' is stored"):
+        stored_ablation("assignment")

@@ -1,0 +1,148 @@
+"""The environment of the notebooks: what `setup` chooses and prints, captions, shown sources."""
+
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from s10 import CustomResNet, InputError, Recipe, evaluate, fit, plot_images, plot_schedule
+from s10.course import env, setup, show
+from s10.speed.recipes import LAPTOP
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch, shapes):
+    """The shapes are drawn once, CIFAR-10 is not there, and a step takes 0.1 seconds."""
+
+    def load(source):
+        if source == "cifar10":
+            raise InputError("no answer")
+        return shapes
+
+    monkeypatch.setattr(env, "load_dataset", load)
+    monkeypatch.setattr(env, "seconds_per_step", lambda *arguments, **options: 0.1)
+    monkeypatch.delenv("S10_SMOKE", raising=False)
+
+
+@pytest.fixture
+def smoke(monkeypatch):
+    monkeypatch.setenv("S10_SMOKE", "1")
+
+
+def test_smoke_mode_is_small(smoke, capsys):
+    small = setup()
+    assert small.smoke
+    assert (small.dataset.name, len(small.dataset.train_images)) == ("shapes", 1000)
+    assert small.size(100, smoke=3) == 3
+    assert small.recipe.width < 16
+    output = capsys.readouterr().out
+    for word in ("device", "precision", "data", "width 4", "second"):
+        assert word in output
+
+
+def test_setup_chooses_what_fits_the_machine(capsys):
+    full = setup(data="shapes")
+    width = 64 if torch.cuda.is_available() else 16
+    assert full.recipe == replace(Recipe(), width=width, data="shapes")
+    # 24 epochs of 10 training steps, and of 1,000 test images at a third of a step each.
+    assert full.minutes(24) == pytest.approx(24 * (10 + 1000 / 512 / 3) * 0.1 / 60)
+    assert "take about 26 seconds here" in capsys.readouterr().out
+    assert full.subset(100, 50).train_images.shape[0] == 100
+    full.print_estimate(240)
+    assert "about 4.3 minutes here" in capsys.readouterr().out
+    full.print_estimate(240, full.subset(512, 512))
+    assert "about 32 seconds here" in capsys.readouterr().out
+
+
+def test_a_slow_machine_is_shown_shorter_settings(monkeypatch, capsys):
+    monkeypatch.setattr(env, "seconds_per_step", lambda *arguments, **options: 60.0)
+    setup(data="shapes", width=16)
+    output = capsys.readouterr().out
+    assert "with_epochs(" in output
+    assert "setup(width=8)" in output
+
+
+def test_without_cifar10_it_continues_with_shapes(capsys):
+    assert setup().recipe.data == "shapes"
+    output = capsys.readouterr().out
+    assert "no CIFAR-10: no answer" in output
+    assert "the drawn shapes" in output
+    # But CIFAR-10 by name is not replaced.
+    with pytest.raises(InputError):
+        setup(data="cifar10")
+
+
+def test_an_environment_with_another_recipe_is_as_small_and_names_its_network(smoke):
+    small = setup()
+    laptop = small.with_recipe(LAPTOP)
+    assert laptop.dataset is small.dataset
+    assert laptop.recipe == replace(LAPTOP.with_epochs(2), data="shapes", width=4, batch_size=64)
+    assert laptop.minutes(2) < small.minutes(2)
+    before = torch.get_rng_state()
+    rates = np.linspace(0.1, 1, 20)
+    figure = laptop.add_caption(plot_schedule(rates, rates, 10))
+    assert "WhitenedNet of width 4 on shapes" in figure.get_supxlabel()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_notebooks_run_is_resumed_from_the_folder_that_keeps_it(tmp_path, capsys, few):
+    assert setup(data="shapes").checkpointer("mine") == []
+    kept = setup(data="shapes", width=4, keep=tmp_path)
+    assert f"kept in    {tmp_path}" in capsys.readouterr().out
+    recipe = replace(kept.recipe.with_epochs(2), batch_size=64, precision="fp32")
+    model = recipe.initial_model(few)
+    loaders = recipe.train_loader(few), recipe.test_loader(few)
+    for resumed in (False, True):
+        result = fit(model, *loaders, recipe, few.classes, hooks=kept.checkpointer("mine"))
+        assert len(result.history) == 2
+        assert ("resuming after 2 of 2 epochs" in capsys.readouterr().out) == resumed
+    assert list((tmp_path / "mine-shapes-width4").iterdir())
+
+
+def test_checkpoints_are_kept_on_a_drive_only_on_colab(smoke, monkeypatch):
+    with pytest.raises(InputError, match="is for Colab"):
+        setup(keep="drive")
+    mounted = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    colab = types.ModuleType("google.colab")
+    colab.drive = drive
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert setup(keep="drive").keep == Path("/content/drive/MyDrive/s10")
+    assert mounted == ["/content/drive"]
+
+    def refused(place):
+        raise ValueError("mount failed")
+
+    drive.mount = refused
+    with pytest.raises(InputError, match=r"was not mounted \(mount failed\); allow it"):
+        setup(keep="drive")
+
+
+def test_figures_say_that_they_show_shapes(smoke, few):
+    small = setup()
+    figure = small.add_caption(plot_images(few.test_images[:4], title="Four images"))
+    assert figure.get_suptitle() == "Four images\n(on shapes, not CIFAR-10)"
+    assert figure.get_supxlabel() == "CustomResNet of width 4 on shapes"
+    assert small.add_caption(figure, "DeepNet").get_supxlabel() == "DeepNet on shapes"
+    untitled = small.add_caption(plot_images(few.test_images[:4]))
+    assert untitled.get_suptitle() == "on shapes, not CIFAR-10"
+    real = replace(small, dataset=replace(small.dataset, name="cifar10"))
+    assert real.add_caption(plot_images(few.test_images[:4], title="Four")).get_suptitle() == "Four"
+
+
+def test_the_source_that_is_shown_is_the_source(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show(CustomResNet, evaluate)
+    first, second = (markdown.data for markdown in shown)
+    assert first.startswith("from `s10/custom_resnet.py`:\n\n```python\nclass CustomResNet")
+    assert first.endswith("return self.fc(x.flatten(1))\n```")
+    # Decorated by torch.no_grad(), and still from its own file.
+    assert second.startswith(
+        "from `s10/training.py`:\n\n```python\n@torch.no_grad()\ndef evaluate("
+    )

@@ -1,0 +1,433 @@
+"""The exercises' checks: blanks fail, typical wrong answers get a hint, solutions pass.
+
+The solutions are those that are folded in the notebooks.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from s10.course.exercises import (
+    Verdict,
+    compare_guess,
+    lr_range,
+    network,
+    one_cycle,
+    speed,
+    submissions,
+)
+from s10.custom_resnet import CustomResNet, ResBlock, conv_block, down_block
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def returns(value):
+    """A learner's function that always returns this."""
+    return lambda *arguments: value
+
+
+class NoShortcut(ResBlock):
+    def forward(self, x):
+        return self.branch(x)
+
+
+class ReluAfter(ResBlock):
+    def forward(self, x):
+        return torch.relu(x + self.branch(x))
+
+
+class LateRelu(ResBlock):
+    """He's block: the second ReLU after the addition."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.branch = self.branch[0].extend(self.branch[1][:2])
+
+    def forward(self, x):
+        return torch.relu(x + self.branch(x))
+
+
+class InPlace(ResBlock):
+    def forward(self, x):
+        return x.add_(self.branch(x))
+
+
+class WithBias(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        for block in self.branch:
+            block[0].bias = nn.Parameter(torch.zeros(channels))
+
+
+class Blank(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x): ...
+
+
+class Projected(nn.Module):
+    """The right answer to 3.7, and with its switches the wrong ones."""
+
+    stride, kernels, sum_of = 2, 2, staticmethod(lambda branch, shortcut: branch + shortcut)
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        rest = [conv_block(channels_out, channels_out) for _ in range(self.kernels - 1)]
+        self.branch = nn.Sequential(down_block(channels_in, channels_out), *rest)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, self.stride, bias=False)
+
+    def forward(self, x):
+        return self.sum_of(self.branch(x), self.shortcut(x))
+
+
+class BlankProjection(nn.Module):
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+
+
+def projected(sum_of=Projected.sum_of, **switches):
+    return type("Wrong", (Projected,), {"sum_of": staticmethod(sum_of), **switches})
+
+
+class AveragePool(CustomResNet):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.pool = nn.AvgPool2d(4)
+
+
+def linear(step, steps, low, high):
+    return low + (high - low) * step / (steps - 1)
+
+
+def off_by_one(step, steps, low, high):
+    return low * (high / low) ** (step / steps)
+
+
+def square(images, top, left, size, channels=slice(None), swap=False, copy=True, side=None):
+    """CutOut with the mistakes that are asked for."""
+    images = images.clone() if copy else images
+    top, left = (left, top) if swap else (top, left)
+    side = side or size
+    for i in range(len(images)):
+        images[i, channels, top[i] : top[i] + side, left[i] : left[i] + side] = 0
+    return images
+
+
+def cycle(step, low=0.001, end=0.001, peak=489):
+    if step <= peak:
+        return low + (0.01 - low) * step / peak
+    return 0.01 - (0.01 - end) * (step - peak) / (2351 - peak)
+
+
+def rising(step, half_cycle, low, high):
+    return low + (high - low) * step / half_cycle
+
+
+def one_triangle(step, half_cycle, low, high):
+    return max(low, low + (high - low) * (1 - abs(step / half_cycle - 1)))
+
+
+def without_low(step, half_cycle, low, high):
+    return (high - low) * (1 - abs(step % (2 * half_cycle) / half_cycle - 1))
+
+
+def double_low(step, half_cycle, low, high):
+    return low + high * (1 - abs(step % (2 * half_cycle) / half_cycle - 1))
+
+
+def eva4(epoch, first=1, down=19):
+    """The LR of eva4-s11 in an epoch, with the mistakes that are asked for."""
+    high = 1e-4 + (1 - 1e-4) / 19
+    if epoch <= first + 4:
+        return high * (0.1 + 0.9 * (epoch - first) / 4)
+    return high * (1 - 0.9 * (epoch - first - 4) / down)
+
+
+def adam(
+    weight, gradient, lr, decay, decoupled, l2=True, resize=True, times_lr=True, half=True,
+    before=True,
+):  # fmt: skip
+    """Adam's first step, with the mistakes that are asked for."""
+    factor = 1.0
+    if decoupled and resize:
+        factor = 1 - (lr if times_lr else 1) * decay
+    elif l2 or not resize:
+        gradient = gradient + (1 if half else 2) * decay * weight
+    if before:
+        return weight * factor - lr * np.sign(gradient)
+    return (weight - lr * np.sign(gradient)) * factor
+
+
+def lr_max(lr, start=0.1, steps=98, peak=469.4):
+    return lr / (start + (1 - start) * steps / peak)
+
+
+def plain_sgd(weight, gradient, lr, decay, decoupled):
+    return weight - lr * (gradient + decay * weight)
+
+
+def whitened(covariance):
+    """The right answer to 5.2."""
+    variances, directions = np.linalg.eigh(covariance)
+    return (directions / np.sqrt(variances)).T
+
+
+# (check, answer, pattern in the hint)
+WRONG = [
+    (submissions.lowest_loss, 0, "logits"),
+    (submissions.lowest_loss, np.log(10), "equal probabilities"),
+    (submissions.lowest_loss, np.log(1 + 10 / np.e), "nine"),
+    (submissions.lowest_loss, 1 + 9 / np.e, "logarithm"),
+    (submissions.lowest_loss, -np.log(1 + 9 / np.e), "sign"),
+    (submissions.lowest_loss, 7, "softmax of"),
+    (submissions.lr_of_each_epoch, lambda e: eva4(e, first=0), "count from 1"),
+    (submissions.lr_of_each_epoch, lambda e: eva4(e, down=20), "19 equal steps"),
+    (submissions.lr_of_each_epoch, returns(0.01), "the log has"),
+    (submissions.first_step_of_adam, plain_sgd, "SGD"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a[:4], True), "in the gradient"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a[:4], False), "weight itself"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, l2=False), "the decay\\?|in the grad"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, times_lr=False), "by the LR"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, half=False), "weight² is decay"),
+    (submissions.first_step_of_adam, lambda *a: adam(*a, before=False), "before the step"),
+    (submissions.first_step_of_adam, returns(0.5), "should be"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, start=0), "not at 0"),
+    (submissions.lr_max_of_a_log, lambda lr: 10 * lr, "still LRMAX / 10"),
+    (submissions.lr_max_of_a_log, returns(0.14820207057988588), "this log only"),
+    (submissions.lr_max_of_a_log, returns(0.1552), "it should be"),
+    (lr_range.versions_of_one_image, 8 * 8 * 2 * 625, "9 positions"),
+    (lr_range.versions_of_one_image, 81 * 2, "square"),
+    (lr_range.versions_of_one_image, 81 * 625, "flip"),
+    (lr_range.versions_of_one_image, 81 + 2 + 625, "multiply"),
+    (lr_range.versions_of_one_image, 7, "positions"),
+    (lr_range.exponential_lr, linear, "multiply"),
+    (lr_range.exponential_lr, off_by_one, "steps − 1"),
+    (lr_range.exponential_lr, returns(0.5), "at step 0"),
+    (lr_range.exponential_lr, lambda step, steps, low, high: low * 10**step, "at the end"),
+    (lr_range.where_learning_begins, lambda r, x: r[x.argmin()], "end of the fall"),
+    (lr_range.where_learning_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
+    (lr_range.where_learning_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
+    (
+        lr_range.where_learning_begins,
+        lambda r, x: r[np.argmax(x <= x[0] - 0.9 * (x[0] - x.min()))],
+        "nine tenths",
+    ),
+    (lr_range.where_learning_begins, returns(0.123), "yours is 0.12"),
+    (lr_range.middle_of_seeds, np.mean, "arithmetic"),
+    (lr_range.middle_of_seeds, lambda v: np.log10(v).mean(), "back into an LR"),
+    (lr_range.middle_of_seeds, np.min, "1e-3"),
+    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5 * (1 + (len(v) == 3)), "thous"),
+    (lr_range.cutout, lambda *a: square(*a, copy=False), "changes the images"),
+    (lr_range.cutout, lambda *a: square(*a, swap=True), "swapped"),
+    (lr_range.cutout, lambda *a: square(*a, channels=0), "three channels"),
+    (lr_range.cutout, lambda *a: square(*a, side=7), "192 zeros"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t * 0, x * 0, s), "right places"),
+    (lr_range.cutout, lambda i, t, x, s: i[:, 0], "shape"),
+    (one_cycle.steps_of_the_run, (97, 484, 2327), "one more"),
+    (one_cycle.steps_of_the_run, (98, 490, 2352), "counted from 0"),
+    (one_cycle.steps_of_the_run, (98, 490, 2351), "490th"),
+    (one_cycle.steps_of_the_run, (98, 489, 2352), "2,351"),
+    (one_cycle.steps_of_the_run, (98, 392, 2351), "first step of epoch 5"),
+    (one_cycle.steps_of_the_run, (100, 489, 2351), "not 100"),
+    (one_cycle.steps_of_the_run, (98, 7, 2351), "not 7"),
+    (one_cycle.steps_of_the_run, (98, 489, 9), "not 9"),
+    (one_cycle.steps_of_the_run, (None, None, None), "not filled in"),
+    (one_cycle.fraction_of_the_rise, 0.3, "default"),
+    (one_cycle.fraction_of_the_rise, 0.2, "19 steps"),
+    (one_cycle.fraction_of_the_rise, 4 / 24, "beginning"),
+    (one_cycle.fraction_of_the_rise, 5, "what fraction"),
+    (one_cycle.triangular, rising, "never turns"),
+    (one_cycle.triangular, returns(0.3), "with half_cycle 10"),
+    (one_cycle.triangular, one_triangle, "second should be the same"),
+    (one_cycle.triangular, without_low, "add low"),
+    (one_cycle.triangular, double_low, "high − low"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, low=0.0), "begin at 0.001"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, peak=490), "first of epoch 6"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, peak=705), "at 705"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, end=1e-7), "annihilation"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step, end=0.002), "at the last step"),
+    (one_cycle.one_cycle_lr, lambda step: cycle(step) + 1e-5 * (step == 700), "step 700"),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 10, "final_div_factor": 1e4},
+        "default",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 10, "final_div_factor": 10},
+        "not the peak",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.01, "div_factor": 25, "final_div_factor": 1},
+        "start",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": 0.1, "div_factor": 10, "final_div_factor": 1},
+        "max_lr is the peak",
+    ),
+    (
+        one_cycle.factors_without_annihilation,
+        {"max_lr": None, "div_factor": None, "final_div_factor": None},
+        "not filled in",
+    ),
+    (network.parameters_of_a_block, 9 * 64 * 128, "batch norm"),
+    (network.parameters_of_a_block, 9 * 64 * 128 + 3 * 128, "no bias"),
+    (network.parameters_of_a_block, 64 * 128 + 256, "3 × 3"),
+    (network.parameters_of_a_block, 1, "kernel"),
+    (network.shape_after_layer2, (512, 8, 8, 256), "second"),
+    (network.shape_after_layer2, (512, 128, 16, 16), "layer 1"),
+    (network.shape_after_layer2, (512, 256, 16, 16), "pooling"),
+    (network.shape_after_layer2, (None,) * 4, "not filled in"),
+    (network.residual_block, Blank, "not filled in"),
+    (network.residual_block, NoShortcut, "shortcut"),
+    (network.residual_block, ReluAfter, "no ReLU after"),
+    (network.residual_block, LateRelu, "in the branch|order"),
+    (network.residual_block, InPlace, "in place"),
+    (network.residual_block, WithBias, "bias"),
+    (network.receptive_field, lambda layers: sum(k for k, _ in layers), "overlap"),
+    (network.receptive_field, lambda layers: 1 + sum(k - 1 for k, _ in layers), "jump"),
+    (network.receptive_field, returns(3), "should be 5"),
+    (network.class_accuracy, lambda m: m.diagonal() / m.sum(0), "columns"),
+    (network.class_accuracy, lambda m: m.diagonal() / m.sum(), "its own number"),
+    (network.class_accuracy, lambda m: m.diagonal().sum() / m.sum(), "one number for each"),
+    (network.class_accuracy, returns(np.zeros(3)), "test matrix"),
+    (network.accuracy_over_batches, lambda b: np.mean([k / n for k, n in b]), "last batch"),
+    (network.accuracy_over_batches, lambda b: sum(k for k, _ in b), "divide"),
+    (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
+    (network.accuracy_over_batches, returns(0.1), "768 correct"),
+    (network.projection_block, BlankProjection, "not filled in"),
+    (network.projection_block, lambda i, o: down_block(i, o), "one 1×1"),
+    (network.projection_block, projected(kernels=1), "two 3×3"),
+    (network.projection_block, projected(stride=1), "stride 2"),
+    (network.projection_block, projected(lambda b, s: torch.relu(b + s)), "no ReLU after"),
+    (network.projection_block, projected(lambda b, s: b - 1 + 0 * s), "not added|two paths"),
+    (network.projection_block, projected(lambda b, s: s), "shortcut alone"),
+    (network.projection_block, projected(lambda b, s: b * s), "two paths"),
+    (network.projection_block, projected(lambda b, s: (b + s)[..., :2]), "should become"),
+    (network.same_network, AveragePool, "order"),
+    (network.same_network, lambda c, w: CustomResNet(c, w + 1), "parameters"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k, "number of weights"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * s * s, "kernel × kernel"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k * s, "side × side"),
+    (speed.multiplications, lambda i, o, k, s: o * k * k * s * s, "all input channels"),
+    (speed.multiplications, lambda i, o, k, s: 2 * i * o * k * k * s * s, "additions"),
+    (speed.multiplications, returns(7), "should make 1,769,472"),
+    (speed.whitening, lambda c: whitened(c).T, "rows"),
+    (speed.whitening, lambda c: np.linalg.inv(c), "roots"),
+    (speed.whitening, lambda c: np.linalg.eigh(c)[1].T, "variances are not 1"),
+    (speed.whitening, lambda c: (lambda v, d: (d / v).T)(*np.linalg.eigh(c)), "not by the var"),
+    (speed.whitening, lambda c: np.eye(2), "shape"),
+    (speed.whitening, lambda c: np.full_like(c, np.nan), "not finite"),
+    (speed.whitening, lambda c: np.eye(len(c)), "identity"),
+    (speed.iterations_above_half, 3, "one more"),
+    (speed.iterations_above_half, 3.163, "an integer"),
+    (speed.iterations_above_half, 50, "multiplies"),
+    (speed.seen_both_ways, lambda n: 1 - 0.5**n, "flipped at least once"),
+    (speed.seen_both_ways, lambda n: 0.5 ** (n - 1), "one way only"),
+    (speed.seen_both_ways, returns(1), "after 2 a half"),
+]
+
+CHECKS = {
+    "1.1": lr_range.versions_of_one_image,
+    "1.2": lr_range.exponential_lr,
+    "1.3": lr_range.where_learning_begins,
+    "1.4": lr_range.middle_of_seeds,
+    "1.5": lr_range.cutout,
+    "2.1": one_cycle.steps_of_the_run,
+    "2.2": one_cycle.fraction_of_the_rise,
+    "2.3": one_cycle.triangular,
+    "2.4": one_cycle.one_cycle_lr,
+    "2.5": one_cycle.factors_without_annihilation,
+    "3.1": network.parameters_of_a_block,
+    "3.2": network.shape_after_layer2,
+    "3.3": network.residual_block,
+    "3.4": network.receptive_field,
+    "3.5": network.class_accuracy,
+    "3.6": network.accuracy_over_batches,
+    "3.7": network.projection_block,
+    "4.1": submissions.lr_of_each_epoch,
+    "4.2": submissions.lr_max_of_a_log,
+    "4.3": submissions.lowest_loss,
+    "4.4": submissions.first_step_of_adam,
+    "5.1": speed.multiplications,
+    "5.2": speed.whitening,
+    "5.3": speed.iterations_above_half,
+    "5.4": speed.seen_both_ways,
+}
+
+
+def solutions() -> dict[str, str]:
+    """Number of the exercise → the code that stands folded under it."""
+    found = {}
+    for path in sorted(NOTEBOOKS.glob("0*.py")):
+        text = re.sub(r"^# ?", "", path.read_text(), flags=re.M)
+        for number, rest in re.findall(r"### Exercise (\d\.\d)\n(.*?</details>)", text, re.S):
+            (found[number],) = re.findall(r"<summary>Solution.*?```python\n(.*?)```", rest, re.S)
+    return found
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
+def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
+    verdict = check(answer)
+    assert not verdict.passed
+    assert re.search(hint, verdict.message), verdict.message
+    assert "stops with" not in verdict.message
+
+
+@pytest.mark.parametrize("number", CHECKS)
+def test_the_folded_solution_passes_and_the_blank_does_not(number):
+    scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block, "down_block": down_block}
+    before = torch.get_rng_state()
+    exec(solutions()[number], scope)
+    answer = list(scope.values())[-1]  # What the solution defines last.
+    verdict = CHECKS[number](answer)
+    assert verdict.passed, verdict
+    assert verdict.message.startswith(f"Exercise {number}: right.")
+    assert torch.equal(torch.get_rng_state(), before)
+    for blank in (None, returns(None)) if callable(answer) else (None,):
+        verdict = CHECKS[number](blank)
+        assert not verdict.passed
+        if not isinstance(answer, type):
+            assert "not filled in" in verdict.message
+
+
+def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():
+    numbers = set()
+    for path in NOTEBOOKS.glob("0*.py"):
+        here = re.findall(r"^# ### Exercise (\d\.\d)", path.read_text(), re.M)
+        assert len(here) >= 4
+        assert here == sorted(here)
+        numbers |= set(here)
+    assert numbers == set(CHECKS) == set(solutions())
+
+
+def test_code_that_raises_is_no_traceback():
+    verdict = lr_range.exponential_lr(lambda step: 1)
+    assert not verdict.passed
+    assert "stops with TypeError" in verdict.message
+
+
+def test_the_librarys_network_is_its_own_copy():
+    assert network.same_network(CustomResNet).passed
+
+
+def test_a_verdict_shows_its_side():
+    assert repr(Verdict(True, "good")) == "✓ good"
+    assert repr(Verdict(False, "bad")) == "✗ bad"
+
+
+def test_guesses_are_compared():
+    assert "no guess" in compare_guess("LRMAX", None, 0.01)
+    assert "a factor of 10" in compare_guess("LRMAX", 0.1, 0.01, factor=True)
+    assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
+    assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
+    assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)

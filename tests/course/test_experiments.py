@@ -1,0 +1,98 @@
+"""The short experiments of the notebooks: equal conditions, one difference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from s10 import FitResult, InputError
+from s10.course.experiments import (
+    NO_PITFALL,
+    DeepNet,
+    compare_depths,
+    compare_pitfalls,
+    compare_schedules,
+    final_accuracy,
+    final_loss,
+)
+from s10.plots import plot_schedules
+
+
+def test_the_schedules_are_compared_from_the_same_start(few, tiny):
+    table = compare_schedules(few, tiny)
+    assert table["schedule"].unique().tolist() == ["one cycle", "constant 0.01", "constant 0.001"]
+    assert len(table) == 9
+    constant = table[table["schedule"] == "constant 0.001"]
+    assert constant["lr"].tolist() == pytest.approx([0.001] * 3)
+    assert constant["momentum"].tolist() == pytest.approx([0.9] * 3)
+    assert set(final_accuracy(table)) == set(table["schedule"])
+    assert len(plot_schedules(table).axes) == 2
+
+
+def test_the_depths_are_compared(few, tiny):
+    table = compare_depths(few, tiny, depths=(3, 5))
+    assert table.groupby(["depth", "shortcuts"]).size().tolist() == [3] * 4
+    assert table["step"].unique().tolist() == [4, 8, 12]
+    losses = final_loss(table)
+    assert set(losses) == {f"{d} layers, {k}" for d in (3, 5) for k in ("plain", "residual")}
+    assert len(set(losses.values())) == 4
+    assert all(np.isfinite(list(losses.values())))
+
+
+def test_the_pitfalls_are_compared_from_the_same_start(few, tiny):
+    names = ("std of single images", "softmax before the loss", "peak at 0.2 of the run")
+    recipe = replace(tiny, epochs=24, peak_epoch=5)
+    table = compare_pitfalls(few, recipe, names, epochs=3)
+    assert table["pitfall"].unique().tolist() == [NO_PITFALL, *names]
+    assert len(table) == 12
+    assert set(final_accuracy(table, by="pitfall")) == {NO_PITFALL, *names}
+    softmax = table[table["pitfall"] == "softmax before the loss"]
+    assert softmax["train_loss"].min() > np.log(1 + 9 / np.e)
+    assert len(set(table.groupby("pitfall")["train_loss"].last())) == 4
+    legend = plot_schedules(table, by="pitfall").axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == [NO_PITFALL, *names]
+    # The same as by itself: no run depends on those before it.
+    alone = compare_pitfalls(few, recipe, names[1:2], epochs=3)
+    same = alone["pitfall"] == "softmax before the loss"
+    assert alone[same]["train_loss"].tolist() == softmax["train_loss"].tolist()
+
+
+def test_an_unknown_pitfall_is_named(few, tiny):
+    with pytest.raises(InputError, match="no pitfall 'softmx'"):
+        compare_pitfalls(few, tiny, ("softmx",))
+
+
+@pytest.mark.parametrize("compare", [compare_schedules, compare_depths, compare_pitfalls])
+def test_the_stop_button_stops_the_whole_comparison(few, tiny, monkeypatch, compare):
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        row = {"epoch": 1, "train_loss": 2.0, "test_accuracy": 0.1}
+        return FitResult(pd.DataFrame([row]), None, 1.0, interrupted=True)
+
+    monkeypatch.setattr("s10.course.experiments.fit", interrupted)
+    assert len(compare(few, tiny)) == 1
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("depth", [3, 9])
+def test_a_deep_net_has_so_many_convolutions_and_shortcuts_cost_nothing(depth):
+    nets = [DeepNet(depth, shortcuts) for shortcuts in (False, True)]
+    for net in nets:
+        assert sum(isinstance(m, torch.nn.Conv2d) for m in net.modules()) == depth
+        assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    counts = [sum(p.numel() for p in net.parameters()) for net in nets]
+    assert counts[0] == counts[1]
+
+
+def test_a_shortcut_passes_on_what_the_layers_leave_out():
+    """With its last batch norm at zero a residual pair is the identity, a plain one is zero."""
+    for shortcuts in (False, True):
+        net = DeepNet(3, shortcuts).eval()
+        torch.nn.init.zeros_(net.pairs[0][-1].weight)
+        x = torch.randn(2, 3, 32, 32)
+        identity = net.fc(net.prep(x).mean(dim=(2, 3)))
+        assert torch.allclose(net(x), identity if shortcuts else net.fc.bias.expand(2, -1))

@@ -1,0 +1,206 @@
+""" "Is my number normal?": the stored runs are those of results/, and sentences fit the numbers."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from s10 import Recipe
+from s10.course import reference
+from s10.course.experiments import DEPTH_EPOCHS, PITFALL_EPOCHS, SCHEDULE_EPOCHS
+from s10.speed.recipes import LAPTOP, FastRecipe
+
+ROOT = Path(__file__).resolve().parents[2]
+NARROW = Recipe(width=16)
+
+
+def history(*accuracies):
+    return pd.DataFrame({"epoch": range(1, len(accuracies) + 1), "test_accuracy": accuracies})
+
+
+def stored_curves():
+    entry = reference.training_entry(Recipe(width=16), "cifar10")
+    return np.array(entry["test_accuracy"])
+
+
+def test_the_stored_runs_are_those_of_results():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "update_reference.py", "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_changed_result_would_be_seen(tmp_path):
+    for name in ("results", "s10", "tools"):
+        subprocess.run(["cp", "-r", ROOT / name, tmp_path], check=True)
+    path = tmp_path / "results" / "lr-range-cifar10-width16" / "lr_range.json"
+    found = json.loads(path.read_text())
+    found["choices"][0]["lr_max"] *= 2
+    path.write_text(json.dumps(found))
+    check = [sys.executable, tmp_path / "tools" / "update_reference.py", "--check"]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 1
+
+
+def test_the_interval_is_students_prediction_interval():
+    values = (0.898, 0.9005, 0.9049)
+    interval = reference.ReferenceInterval(values)
+    low, high = interval.interval
+    assert interval.mean == pytest.approx(np.mean(values))
+    reach = stats.t(2).ppf(0.975) * np.std(values, ddof=1) * np.sqrt(4 / 3)
+    assert (low, high) == pytest.approx((interval.mean - reach, interval.mean + reach))
+    sides = [interval.side(value) for value in (low - 1e-6, low, interval.mean, high, high + 1e-6)]
+    assert sides == [-1, 0, 0, 0, 1]
+    assert interval.side(float("nan")) == -1
+
+
+def test_19_of_20_new_runs_lie_in_the_interval():
+    generator = np.random.default_rng(0)
+    runs = generator.normal(0.9, 0.003, (4000, 4))
+    inside = [reference.ReferenceInterval(tuple(row[:3])).side(row[3]) == 0 for row in runs]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0, "normal"), (-0.05, "below. Usual reasons"), (0.05, "second seed")]
+)
+def test_a_finished_run_is_judged(shift, words):
+    curve = stored_curves().mean(0) + shift
+    judged = reference.compare_training(history(*curve), NARROW, "cifar10")
+    assert words in judged
+    assert f"{curve[-1]:.2%}" in judged
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0.002, "normal"), (-0.05, "below. Usual reasons"), (0.05, "second seed")]
+)
+def test_one_stored_run_uses_the_spread_of_others(monkeypatch, shift, words):
+    """Its own spread is not known; that of other recipes on the same images is."""
+    found = reference.stored()
+    alone = {
+        **found["training"][0], "data": "cifar10", "seeds": [0], "test_accuracy": [[0.5, 0.94]],
+        "recipe": Recipe(width=48).to_dict(),
+    }  # fmt: skip
+    monkeypatch.setattr(reference, "stored", lambda: {"training": [*found["training"], alone]})
+    figure = reference.plot_reference_runs(history(0.5, 0.9), Recipe(width=48), "cifar10")
+    stored = figure.axes[0].lines[0]
+    assert stored.get_ydata().tolist() == [50, 94]
+    judged = reference.compare_training(history(0.5, 0.94 + shift), Recipe(width=48), "cifar10")
+    assert words in judged
+    assert "One stored run had 94.00%" in judged
+    assert "nan" not in judged
+    curves = [np.array(e["test_accuracy"])[:, -1] for e in found["training"]
+              if e["data"] == "cifar10" and len(e["seeds"]) > 1]  # fmt: skip
+    dof = sum(len(values) - 1 for values in curves)
+    pooled = np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in curves) / dof)
+    reach = stats.t(dof).ppf(0.975) * pooled * np.sqrt(2)
+    assert f"from {0.94 - reach:.2%} to {0.94 + reach:.2%}" in judged
+
+
+def test_one_stored_run_alone_on_its_images_has_no_spread(monkeypatch):
+    entry = {"data": "folder", "test_accuracy": [[0.9]], "recipe": NARROW.to_dict()}
+    monkeypatch.setattr(reference, "stored", lambda: {"training": [entry]})
+    judged = reference.compare_training(history(0.5), NARROW, "folder")
+    assert "one seed says nothing about the next" in judged
+    assert "nan" not in judged
+
+
+def test_a_run_that_was_stopped_is_compared_with_that_epoch():
+    judged = reference.compare_training(history(0.4, 0.6, 0.65), NARROW, "cifar10")
+    assert "after 3 of 24 epochs" in judged
+    assert f"{stored_curves()[:, 2].max():.2%}" in judged
+    assert "nothing to compare" in reference.compare_training(history(), NARROW, "cifar10")
+
+
+def test_another_recipe_is_named_and_not_judged():
+    changed = replace(NARROW, lr_max=0.1, cutout=0)
+    judged = reference.compare_training(history(*[0.9] * 24), changed, "cifar10")
+    assert "lr_max is 0.1, was 0.01" in judged
+    assert "cutout is 0, was 8" in judged
+    same = replace(NARROW, seed=7, precision="fp32", augment="albumentations")
+    assert "normal" in reference.compare_training(history(*stored_curves()[0]), same, "cifar10")
+
+
+def test_where_nothing_is_stored_it_says_so():
+    wide = Recipe(width=48)
+    assert "no stored runs of width 48" in reference.compare_training(history(0.5), wide, "cifar10")
+    arguments = {"method": "per-batch", "recipe": wide, "data": "cifar10"}
+    assert "no stored range test of width 48" in reference.compare_lr("lr_max", 0.01, **arguments)
+    assert "no such stored" in reference.compare_experiment("depths", {}, wide, "cifar10")
+    # The other recipe of width 64 is another class.
+    for recipe in (Recipe(), FastRecipe(), LAPTOP):
+        entry = reference.training_entry(recipe, "cifar10")
+        assert recipe.differences({**entry["recipe"], "seed": 0}) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "data"),
+    [("per-batch", "cifar10"), ("per-batch", "shapes"), ("per-epoch", "cifar10")],
+)
+def test_an_lr_is_judged_by_its_factor(method, data):
+    (entry,) = [
+        entry
+        for entry in reference.stored()["lr_range"]
+        if (entry["method"], entry["data"]) == (method, data)
+    ]
+    for factor, words in ((1.5, "within a factor of two"), (9, "is larger")):
+        value = factor * max(entry["lr_max"])
+        judged = reference.compare_lr("lr_max", value, method=method, recipe=NARROW, data=data)
+        assert words in judged
+    smaller = min(entry["lr_min"]) / 9
+    judged = reference.compare_lr("lr_min", smaller, method=method, recipe=NARROW, data=data)
+    assert judged.startswith("LRMIN")
+    assert "is smaller" in judged
+
+
+@pytest.mark.parametrize("data", ["cifar10", "shapes"])
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [("schedules", SCHEDULE_EPOCHS), ("depths", DEPTH_EPOCHS), ("pitfalls", PITFALL_EPOCHS)],
+)
+def test_the_short_experiments_are_judged(name, epochs, data):
+    (entry,) = [
+        entry
+        for entry in reference.stored()["experiments"]
+        if (entry["experiment"], entry["data"]) == (name, data)
+    ]
+    recipe = replace(NARROW.with_epochs(epochs), data=data)
+    middle = {variant: float(np.mean(values)) for variant, values in entry["values"].items()}
+    lines = reference.compare_experiment(name, middle, recipe, data).splitlines()
+    assert len(lines) == len(middle)
+    assert all(line.endswith(": normal") for line in lines)
+    far = {next(iter(middle)): 99.0, "unheard of": 1.0}
+    first, second = reference.compare_experiment(name, far, recipe, data).splitlines()
+    assert "above what is usual" in first
+    assert "not stored" in second
+    assert "no such" in reference.compare_experiment(name, middle, replace(recipe, pad=0), data)
+
+
+def test_what_the_notebooks_claim_of_the_short_experiments():
+    """Over all stored seeds: the cycle beats both constant LRs; depth hurts plain nets only."""
+    for entry in reference.stored()["experiments"]:
+        values = {name: np.array(seeds) for name, seeds in entry["values"].items()}
+        if entry["experiment"] == "schedules" and entry["data"] == "cifar10":
+            others = [seeds for name, seeds in values.items() if name != "one cycle"]
+            assert all((values["one cycle"] > seeds).all() for seeds in others)
+        if entry["experiment"] == "depths" and entry["data"] == "cifar10":
+            plain = values["49 layers, plain"] - values["9 layers, plain"]
+            residual = values["49 layers, residual"] - values["9 layers, residual"]
+            assert (plain > 0.3).all()
+            assert (residual < 0.1).all()
+
+
+def test_the_stored_runs_are_drawn_if_there_are_any():
+    figure = reference.plot_reference_runs(history(0.4, 0.6), NARROW, "cifar10")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        f"{len(stored_curves())} stored runs",
+        "your run",
+    ]
+    figure = reference.plot_reference_runs(history(0.4, 0.6), Recipe(width=48), "cifar10")
+    assert "no stored ones" in figure.axes[0].get_title(loc="left")

@@ -1,0 +1,48 @@
+"""The estimate of a run's duration."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from s10 import Recipe, train_epoch
+from s10.course import timing
+from s10.speed.recipes import LAPTOP, FastRecipe
+
+CPU = torch.device("cpu")
+
+
+def test_the_minutes_follow_from_the_steps(tiny, monkeypatch):
+    monkeypatch.setattr(timing, "seconds_per_step", lambda *_: 2.0)
+    recipe = replace(tiny, epochs=3, batch_size=100)
+    # 3 epochs of 5 steps, and an evaluation that costs a third of the arithmetic of 4 steps.
+    minutes = timing.predicted_minutes(recipe, CPU, train_images=500, test_images=400)
+    assert minutes == pytest.approx(3 * (5 + 4 / 3) * 2 / 60)
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), replace(LAPTOP, low_res_fraction=1.0)])
+def test_real_steps_at_full_resolution_are_timed(recipe, monkeypatch):
+    recipe = replace(recipe, width=2, batch_size=8)
+    batches, clock = [], iter([10.0, 25.0])
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+    def train(model, loader, *arguments, **options):
+        def counted():
+            for images, labels in loader:
+                batches.append(tuple(images.shape))
+                yield images, labels
+
+        return train_epoch(model, counted(), *arguments, **options)
+
+    monkeypatch.setattr(timing, "train_epoch", train)
+    before = torch.get_rng_state()
+    assert timing.seconds_per_step(recipe, CPU, 5) == 3.0
+    assert batches == [(8, 3, 32, 32)] * (2 + 5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_low_resolution_takes_less_work():
+    assert timing.training_share(Recipe()) == timing.training_share(FastRecipe()) == 1
+    low = replace(LAPTOP, low_res_fraction=0.5, low_res_size=16)
+    assert timing.training_share(low) == 0.5 + 0.5 / 4

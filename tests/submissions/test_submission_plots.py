@@ -1,0 +1,39 @@
+"""The figures of the five submissions show all of them."""
+
+import pytest
+
+from s10.submissions import SUBMISSIONS
+from s10.submissions.plots import plot_published_curves, plot_submission_schedules
+
+
+def test_every_schedule_is_shown_with_its_optimizer():
+    top, bottom = plot_submission_schedules(steps_per_epoch=10).axes
+    labels = [line.get_label() for line in top.lines]
+    optimizers = ["Adam", "Adam", "SGD", "SGD", "SGD"]
+    names = zip(SUBMISSIONS, optimizers, strict=True)
+    assert labels == [f"{name} ({optimizer})" for name, optimizer in names]
+    for line, submission in zip(top.lines, SUBMISSIONS.values(), strict=True):
+        assert len(line.get_ydata()) == 240
+        assert line.get_ydata()[0] == pytest.approx(submission.recipe.lr_min)
+    assert len(bottom.lines) == 5
+
+
+def test_published_curves_stand_beside_ours():
+    curves = {"test_curves": [[0.2, 0.4], [0.4, 0.8]], "train_curves": [[0.1, 0.3]]}
+    names = ("era1-s10-strided", "era1-s10-strided, stepped every batch", "eva6-s9", "eva8-s8")
+    entries = [{"name": name, "width": 16, **curves} for name in names]
+    panels = plot_published_curves(entries).axes
+    # eva6-s9 has no log.
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        "era1-s10-strided: test", "eva4-s11: test", "eva8-s8: training",
+    ]  # fmt: skip
+    labels = [[line.get_label() for line in axes.lines] for axes in panels]
+    ours = "ours, width 16"
+    assert labels == [
+        ["published", ours, f"{ours},\nstepped every batch"], ["published"], ["published", ours],
+    ]  # fmt: skip
+    published, mean, variant = panels[0].lines
+    assert len(published.get_ydata()) == 24
+    assert mean.get_ydata() == pytest.approx([30, 60])
+    assert variant.get_linestyle() == "--"
+    assert panels[2].lines[1].get_ydata() == pytest.approx([10, 30])
