@@ -21,7 +21,7 @@
 # **Time** to run all cells: about 2 minutes on 2 CPU cores (measured, with a quarter of the
 # network's width), with drawn shapes about 2; on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU the narrow network is taken by
-# itself, and the shapes without CIFAR-10 and internet, or for `notebook.start(data="shapes")` below.
+# itself, and the shapes without CIFAR-10 and internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -46,10 +46,10 @@ if importlib.util.find_spec("s10") is None:
         raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
-from s10 import exercises, figures, notebook, reference
+from s10.course import exercises, figures, reference, setup, show
 
-lab = notebook.start()
-images, recipe, device = lab.images, lab.recipe, lab.device
+env = setup()
+dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
 # ## The images
@@ -61,48 +61,48 @@ images, recipe, device = lab.images, lab.recipe, lab.device
 # %%
 import numpy as np
 
-rows = [np.flatnonzero(images.train_labels == c)[:10] for c in range(len(images.classes))]
-pictures = images.train_images[np.stack(rows, axis=1).ravel()]
-names = list(images.classes) + [""] * 90
-lab.sign(s10.plot_images(pictures, names, title="One class in each column"))
+rows = [np.flatnonzero(dataset.train_labels == c)[:10] for c in range(len(dataset.classes))]
+images = dataset.train_images[np.stack(rows, axis=1).ravel()]
+names = list(dataset.classes) + [""] * 90
+env.add_caption(s10.plot_images(images, names, title="One class in each column"))
 
 # %% [markdown]
 # Each pixel is three bytes, 0 to 255. The network wants numbers around zero, so each channel is
-# *normalised*: its mean is subtracted and the rest divided by its standard deviation, both taken
+# *normalized*: its mean is subtracted and the rest divided by its standard deviation, both taken
 # over all pixels of all training images.
 
 # %%
-print("classes ", ", ".join(images.classes))
-print("pixels  ", images.train_images.dtype, images.train_images.shape)
-print("mean    ", images.mean)
-print("std     ", images.std)
+print("classes ", ", ".join(dataset.classes))
+print("pixels  ", dataset.train_images.dtype, dataset.train_images.shape)
+print("mean    ", dataset.mean)
+print("std     ", dataset.std)
 
 # %% [markdown]
-# ## Augmentation: never the same picture twice
+# ## Augmentation: never the same image twice
 #
 # A cat that is moved by three pixels, mirrored, or partly covered is still a cat. Showing the
-# network such variants keeps it from learning the training images by heart. The assignment has
+# network such variants keeps it from memorizing the training images. The assignment has
 # three steps:
 #
 # 1. **pad and crop**: add 4 pixels on each side, then cut a 32 × 32 window at a random place
 #    ([He et al. 2015](https://arxiv.org/abs/1512.03385), section 4.2);
-# 2. **flip**: mirror left and right, every second time;
-# 3. **CutOut**: cover a random 8 × 8 square with the mean colour
+# 2. **flip**: mirror left and right, with probability ½;
+# 3. **CutOut**: cover a random 8 × 8 square with the mean color
 #    ([DeVries & Taylor 2017](https://arxiv.org/abs/1708.04552)).
 #
-# Here they are one by one, each row the same picture ten times:
+# Here they are one by one, each row the same image ten times:
 
 # %%
 from dataclasses import replace
 
 
-def ten_times(picture, settings):
-    """The picture as ten epochs would see it: uint8 (10, 32, 32, 3)."""
+def ten_times(image, settings):
+    """The image as ten epochs would see it: uint8 (10, 32, 32, 3)."""
     alone = replace(
-        images, train_images=picture[None].repeat(10, 0), train_labels=np.zeros(10, np.int64)
+        dataset, train_images=image[None].repeat(10, 0), train_labels=np.zeros(10, np.int64)
     )
-    batch, _ = next(iter(s10.train_batches(alone, settings)))
-    pixels = batch.permute(0, 2, 3, 1).numpy() * images.std + images.mean
+    batch, _ = next(iter(settings.train_loader(alone)))
+    pixels = batch.permute(0, 2, 3, 1).numpy() * dataset.std + dataset.mean
     return (255 * pixels).round().clip(0, 255).astype(np.uint8)
 
 
@@ -114,19 +114,19 @@ steps = {
     "CutOut": replace(none, cutout=8),
     "all three": recipe,
 }
-picture = images.train_images[rows[-3][1]]
-grid = np.concatenate([ten_times(picture, settings) for settings in steps.values()])
+image = dataset.train_images[rows[-3][1]]
+grid = np.concatenate([ten_times(image, settings) for settings in steps.values()])
 title = "From top to bottom: " + ", ".join(steps)
-lab.sign(s10.plot_images(grid, title=title))
+env.add_caption(s10.plot_images(grid, title=title))
 
 # %% [markdown]
-# The library has the same augmentation twice. For whole batches of tensors, where the images lie;
-# this is what the notebooks use, because it is fast:
+# The library has the same augmentation twice. For whole batches of tensors, on the device that
+# holds the images; this is what the notebooks use, because it is fast:
 
 # %%
-from s10.augment import BatchAugment, draw
+from s10.transforms import BatchTransform, cutout_mask, sample_params
 
-notebook.show(draw, BatchAugment)
+show(sample_params, BatchTransform, cutout_mask)
 
 # %% [markdown]
 # And as the pipeline of [albumentations](https://albumentations.ai) that the assignment asks for,
@@ -134,21 +134,24 @@ notebook.show(draw, BatchAugment)
 # `s10 train --augment albumentations` trains with this one.
 
 # %%
-from s10.augment_albumentations import train_pipeline
+from s10.transforms import albumentations_pipeline
 
-notebook.show(train_pipeline)
-pipeline = train_pipeline(images.mean, images.std, recipe)
-shown = np.stack([pipeline(image=picture)["image"].permute(1, 2, 0).numpy() for _ in range(10)])
-shown = (shown * images.std + images.mean).clip(0, 1)
-lab.sign(s10.plot_images(shown, title="The same picture through albumentations, ten times"))
+show(albumentations_pipeline)
+pipeline = albumentations_pipeline(
+    dataset.mean, dataset.std, pad=recipe.pad, pad_mode=recipe.pad_mode, flip=recipe.flip,
+    cutout=recipe.cutout,
+)
+shown = np.stack([pipeline(image=image)["image"].permute(1, 2, 0).numpy() for _ in range(10)])
+shown = (shown * dataset.std + dataset.mean).clip(0, 1)
+env.add_caption(s10.plot_images(shown, title="The same image through albumentations, ten times"))
 
 # %% [markdown]
 # ### Exercise 1.1
-# How many different pictures can the three steps make of one? Write the number, or the product.
+# How many different images can the three steps make of one? Write the number, or the product.
 
 # %%
 versions = None  # for example 3 * 5 * 7
-exercises.lr_range.versions_of_one_picture(versions)
+exercises.lr_range.versions_of_one_image(versions)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -156,15 +159,15 @@ exercises.lr_range.versions_of_one_picture(versions)
 # ```python
 # versions = (40 - 32 + 1) ** 2 * 2 * (32 - 8 + 1) ** 2
 # ```
-# A window of 32 in a padded picture of 40 has 9 positions each way, a square of 8 in 32 has 25.
-# (CutOut is drawn wholly inside the picture here.)
+# A window of 32 in a padded image of 40 has 9 positions each way, a square of 8 in 32 has 25.
+# (CutOut lies entirely inside the image here.)
 # </details>
 
 # %% [markdown]
 # ## Why the LR matters most
 #
 # Each training step moves every weight against its gradient; the LR says how far. Too small, and
-# 24 epochs end before anything is learnt. Too large, and the steps jump over every valley. Between
+# 24 epochs end before anything is learned. Too large, and the steps jump over every valley. Between
 # the two lie only two or three powers of ten, and no other setting does as much harm when it is
 # wrong ([Smith 2015](https://arxiv.org/abs/1506.01186), section 3;
 # [Smith 2018](https://arxiv.org/abs/1803.09820)).
@@ -213,18 +216,18 @@ my_lr_min = None
 # [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
 
 # %%
-model = s10.CustomResNet(len(images.classes), recipe.width).to(device)
-optimizer = s10.make_optimizer(model, recipe, momentum=recipe.momentum_min)
-batches = s10.train_batches(images, recipe, device)
-iterations = lab.size(100, smoke=20)
-print(f"3 seeds, {iterations} batches each: about {3 * iterations * lab.seconds_per_step:.0f} s")
+model = s10.CustomResNet(len(dataset.classes), recipe.width).to(device)
+optimizer = recipe.make_optimizer(model, momentum=recipe.momentum_min)
+batches = recipe.train_loader(dataset, device)
+iterations = env.size(100, smoke=20)
+print(f"3 seeds, {iterations} batches each: about {3 * iterations * env.seconds_per_step:.0f} s")
 
 found = s10.range_test_per_batch(
     model, optimizer, batches, lr_low=1e-6, lr_high=1.0, iterations=iterations, seeds=(0, 1, 2),
     on_seed=lambda seed: print(f"seed {seed}", flush=True),
 )
-print(found.in_words())
-lab.sign(s10.plot_lr_range(found))
+print(found.summary())
+env.add_caption(s10.plot_lr_range(found))
 
 # %%
 print(exercises.compare_guess("LRMAX", my_lr_max, found.lr_max, factor=True))
@@ -243,11 +246,11 @@ print(exercises.compare_guess("LRMIN", my_lr_min, found.lr_min, factor=True))
 # Our rule uses *crossings of a level*, which noise moves less:
 
 # %%
-from s10 import lr_range
+from s10 import lr_finder
 
-print(f"LRMIN: the first LR with {lr_range.BEGUN:.0%} of the whole fall done")
-print(f"LRMAX: the middle, on the log scale, of the LRs with {lr_range.NEARLY_DONE:.0%} of it done")
-notebook.show(lr_range.choose_from_loss)
+print(f"LRMIN: the first LR with {lr_finder.ONSET_FRACTION:.0%} of the whole fall done")
+print(f"LRMAX: the middle, on the log scale, of the LRs with {lr_finder.NEARLY_DONE:.0%} of it done")
+show(lr_finder.choose_from_loss)
 
 # %% [markdown]
 # How far do the choices move from seed to seed? `lr_max` and `lr_min` are our rule's, `steepest` is
@@ -263,7 +266,7 @@ for column in ("lr_min", "lr_max", "steepest"):
 
 # %%
 for name, value in (("lr_max", found.lr_max), ("lr_min", found.lr_min)):
-    print(reference.judge_lr(name, value, method="per-batch", recipe=recipe, data=images.name))
+    print(reference.compare_lr(name, value, method="per-batch", recipe=recipe, data=dataset.name))
 
 # %% [markdown]
 # ### Exercise 1.3
@@ -325,21 +328,21 @@ my_count = None  # 0 to 20
 # %%
 import functools
 
-few = images.subset(lab.size(5000, smoke=128))
-lab.announce(20, few)
+subset = dataset.subset(env.size(5000, smoke=128))
+env.print_estimate(20, subset)
 test_epochs = functools.partial(
     s10.range_test_per_epoch,
-    lambda: s10.CustomResNet(len(images.classes), recipe.width).to(device),
-    lambda seeded: s10.train_batches(few, seeded, device),
+    lambda: s10.CustomResNet(len(dataset.classes), recipe.width).to(device),
+    lambda seeded: seeded.train_loader(subset, device),
     recipe,
-    epochs=lab.size(20, smoke=4),
+    epochs=env.size(20, smoke=4),
     on_epoch=lambda seed, rate, accuracy: print(f"LR {rate:.4f}: {accuracy:6.2%}", flush=True),
 )
 classic = test_epochs(lr_low=1e-4, lr_high=1.0)
-lab.sign(s10.plot_lr_range(classic))
+env.add_caption(s10.plot_lr_range(classic))
 
 # %%
-chance = 1 / len(images.classes)
+chance = 1 / len(dataset.classes)
 above = classic.curves["value"] - chance
 count = int((above >= above.max() / 2).sum())
 print(exercises.compare_guess("LRs that learn", my_count, count))
@@ -350,14 +353,14 @@ print(exercises.compare_guess("LRs that learn", my_count, count))
 # test from 1e-4 to 0.05 shows what is there:
 
 # %%
-lab.announce(20, few)
+env.print_estimate(20, subset)
 closer = test_epochs(lr_low=1e-4, lr_high=0.05)
-print(closer.in_words())
-lab.sign(s10.plot_lr_range(closer))
+print(closer.summary())
+env.add_caption(s10.plot_lr_range(closer))
 
 # %%
-print(reference.judge_lr(
-    "lr_max", closer.lr_max, method="per-epoch", recipe=recipe, data=images.name
+print(reference.compare_lr(
+    "lr_max", closer.lr_max, method="per-epoch", recipe=recipe, data=dataset.name
 ))
 print(f"per batch {found.lr_max:.2g}, per epoch {closer.lr_max:.2g}")
 
@@ -378,7 +381,7 @@ print(f"the recipe takes  LRMAX {recipe.lr_max:.2g}, LRMIN {recipe.lr_min:.2g}")
 # %% [markdown]
 # ### Exercise 1.5
 # The hardest one: write CutOut for a batch. `images` is a float tensor (B, 3, 32, 32), already
-# normalised; `top` and `left` are integer tensors (B,), one position for each image. Give back a
+# normalized; `top` and `left` are integer tensors (B,), one position for each image. Return a
 # new tensor in which each image has a square of zeros, `size` × `size`, there. A loop is fine.
 
 # %%
@@ -400,7 +403,7 @@ exercises.lr_range.cutout(cutout)
 #         images[index, :, rows, columns] = 0
 #     return images
 # ```
-# The library does it without a loop: see `within` in `BatchAugment` above.
+# The library does it without a loop: see `cutout_mask` above.
 # </details>
 
 # %% [markdown]

@@ -21,7 +21,7 @@
 # **Time** to run all cells: about 2 minutes on 2 CPU cores (measured, with a quarter of the
 # network's width), with drawn shapes about 1; on Colab's T4 GPU about 2, at full width
 # (estimated). Add half an hour for the exercises. The shapes are taken without CIFAR-10 and
-# internet, or for `notebook.start(data="shapes")` below.
+# internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -43,10 +43,10 @@ if importlib.util.find_spec("s10") is None:
         raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
-from s10 import exercises, figures, notebook, reference
+from s10.course import exercises, figures, reference, setup, show
 
-lab = notebook.start()
-images, recipe, device = lab.images, lab.recipe, lab.device
+env = setup()
+dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
 # ## A learning rate that goes up and down
@@ -58,7 +58,7 @@ images, recipe, device = lab.images, lab.recipe, lab.device
 # passes through its best value in each cycle, whatever that is.
 
 # %%
-notebook.show(s10.triangular)
+show(s10.triangular)
 half_cycle = 4 * 98  # 4 epochs of 98 batches
 
 
@@ -66,14 +66,14 @@ def make_triangular(optimizer):
     return s10.triangular(optimizer, lr_min=0.001, lr_max=0.01, half_cycle=half_cycle)
 
 
-rates, _ = s10.trace(make_triangular, steps=24 * 98)
+rates, _ = s10.simulate_schedule(make_triangular, steps=24 * 98)
 s10.plot_schedule(rates, None, 98, title="The triangular cyclic LR: three cycles in 24 epochs")
 
 # %% [markdown]
 # ## One cycle
 #
 # [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) found that *one* such triangle over the
-# whole training is enough, with a peak so high that it could not have been used from the start;
+# whole run is enough, with a peak so high that it could not have been used from the start;
 # they call what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in
 # the first 5 of 24 epochs and falls back in the other 19. The momentum, β1 of Adam, moves the other
 # way: least where the LR is largest, because momentum makes steps longer, too
@@ -88,8 +88,8 @@ my_peak = None
 # %%
 assignment = s10.Recipe()
 steps_per_epoch = 98
-rates, momenta = s10.trace(
-    lambda optimizer: s10.one_cycle(optimizer, assignment, steps_per_epoch),
+rates, momenta = s10.simulate_schedule(
+    lambda optimizer: assignment.make_scheduler(optimizer, steps_per_epoch),
     assignment.epochs * steps_per_epoch,
 )
 print(exercises.compare_guess("step of the peak", my_peak, rates.index(max(rates))))
@@ -101,7 +101,7 @@ s10.plot_schedule(rates, momenta, steps_per_epoch)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-notebook.show(s10.OneCycle)
+show(s10.OneCycle)
 
 # %% [markdown]
 # ## The arithmetic, by hand
@@ -151,7 +151,7 @@ exercises.one_cycle.steps_of_the_run(steps)
 
 # %% [markdown]
 # ### Exercise 2.2
-# PyTorch's `OneCycleLR` wants the peak as `pct_start`, the part of the training that is spent
+# PyTorch's `OneCycleLR` wants the peak as `pct_start`, the fraction of the run that is spent
 # rising. Which number puts it at the end of epoch 5 of 24?
 
 # %%
@@ -170,7 +170,7 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # %% [markdown]
 # ### Exercise 2.3
 # Write the triangular LR. It rises from `low` (step 0) to `high` (step `half_cycle`), falls back in
-# as many steps, and begins anew.
+# as many steps, and starts again.
 
 # %%
 def triangular(step, half_cycle, low, high):
@@ -250,14 +250,14 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # assignment's choice.
 
 # %%
-from s10.explorer import explore_one_cycle
+from s10.course.explorer import explore_one_cycle
 
 explore_one_cycle()
 
 # %% [markdown]
 # ## What the cycle buys: an experiment
 #
-# A small training: 10,000 images, 8 epochs, three times. Once with one cycle, once with a constant
+# A small run: 10,000 images, 8 epochs, three times. Once with one cycle, once with a constant
 # LR of LRMAX, once with a tenth of that. Same initial weights, same batches; β1 of the constant ones
 # is the mean of the cycle's.
 #
@@ -269,29 +269,31 @@ my_best = None  # "one cycle", "large constant" or "small constant"
 my_lead = None  # percentage points
 
 # %%
-notebook.show(s10.compare_schedules)
+from s10.course.experiments import compare_schedules, final_accuracy, train_each
+
+show(compare_schedules, train_each)
 
 # %%
-few = lab.few(10_000, 2_000)
-short = recipe.with_epochs(lab.size(8, smoke=2))
-lab.announce(3 * short.epochs, few)
-table = s10.compare_schedules(few, short, device)
+subset = env.subset(10_000, 2_000)
+short = recipe.with_epochs(env.size(8, smoke=2))
+env.print_estimate(3 * short.epochs, subset)
+table = compare_schedules(subset, short, device)
 
 # %%
-from s10.experiments import final_accuracy
+from s10.plots import plot_schedules
 
 final = final_accuracy(table)
 ranked = sorted(final, key=final.get, reverse=True)
 lead = 100 * (final[ranked[0]] - final[ranked[1]])
 print("best:", ranked[0], "– you said:", my_best)
 print(exercises.compare_guess("lead in points", my_lead, lead))
-lab.sign(s10.plot_schedules(table))
+env.add_caption(plot_schedules(table))
 
 # %% [markdown]
 # **Is my number normal?** The same experiment over three seeds is kept in the repository:
 
 # %%
-print(reference.judge_experiment("schedules", final, short, images.name))
+print(reference.compare_experiment("schedules", final, short, dataset.name))
 
 # %% [markdown]
 # With a constant LRMAX the network learns little and its test accuracy jumps about: the steps
@@ -299,13 +301,13 @@ print(reference.judge_experiment("schedules", final, short, images.name))
 # cycle begins small, so that the first, wild gradients do little harm; moves fast in the middle;
 # and settles at the end.
 #
-# ## Why a large LR regularises
+# ## Why a large LR regularizes
 #
 # Smith & Topin's observation: while the LR is large, the training loss is *worse* than with a small
 # LR, and yet the final test result is better. A large step cannot stay in a narrow valley of the
-# loss, only in a wide one, and wide valleys tend to generalise better
+# loss, only in a wide one, and wide valleys tend to generalize better
 # ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836) measured this for small batches, which
-# have the same effect as large LRs: more noise in each step). So other regularisation, such as
+# have the same effect as large LRs: more noise in each step). So other regularization, such as
 # weight decay, has to be set together with the LR, not on its own. What the experiment above shows
 # of this: the gap between training and test loss, in the last epoch.
 
@@ -317,6 +319,6 @@ print(last_epoch[["train_loss", "test_loss", "gap"]].round(3).to_string())
 # %% [markdown]
 # (Eight epochs of 10,000 images are a small experiment, and the training loss is measured while the
 # network still learns and on augmented images, so the gap says little by itself; the next notebook
-# has the whole training.)
+# has the whole run.)
 #
 # **Next**: notebook 3 builds the network and trains it for 24 epochs.

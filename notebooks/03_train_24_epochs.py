@@ -21,7 +21,7 @@
 # **Time** to run all cells: about 10 minutes on 2 CPU cores (measured, with a quarter of the
 # network's width), with drawn shapes about 2; on Colab's T4 GPU about 8, at full width
 # (estimated). Add an hour for the exercises. The shapes are taken without CIFAR-10 and
-# internet, or for `notebook.start(data="shapes")` below.
+# internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -43,10 +43,10 @@ if importlib.util.find_spec("s10") is None:
         raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
-from s10 import exercises, figures, notebook, reference
+from s10.course import exercises, figures, reference, setup, show
 
-lab = notebook.start()
-images, recipe, device = lab.images, lab.recipe, lab.device
+env = setup()
+dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
 # ## Why depth alone fails: the degradation problem
@@ -69,34 +69,34 @@ images, recipe, device = lab.images, lab.recipe, lab.device
 my_worst = None  # "9 layers, plain", "49 layers, plain", "9 layers, residual", "49 layers, residual"
 
 # %%
-from s10.experiments import DeepNet, final_loss
+from s10.course.experiments import DeepNet, compare_depths, final_loss
 
-notebook.show(DeepNet)
-few = lab.few(10_000, 2_000)
-short = recipe.with_epochs(lab.size(5, smoke=2))
-depths = (9, lab.size(49, smoke=13))
-depth_table = s10.compare_depths(few, short, device, depths)
+show(DeepNet)
+subset = env.subset(10_000, 2_000)
+short = recipe.with_epochs(env.size(5, smoke=2))
+depths = (9, env.size(49, smoke=13))
+depth_table = compare_depths(subset, short, device, depths)
 
 # %%
 final = final_loss(depth_table)
 print("highest training loss:", max(final, key=final.get), "– you said:", my_worst)
-lab.sign(figures.degradation(depth_table), "networks of 16 channels")
+env.add_caption(figures.degradation(depth_table), "networks of 16 channels")
 
 # %% [markdown]
 # **Is my number normal?** The training losses of the last epoch against three stored seeds:
 
 # %%
-print(reference.judge_experiment("depths", final, short, images.name))
+print(reference.compare_experiment("depths", final, short, dataset.name))
 
 # %% [markdown]
 # Without shortcuts the deep network is far behind the shallow one, in *training*. With them it keeps
-# up. It has the same weights, and nothing was added that could be learnt. (That a deeper network is
-# *better* takes a longer training than this.)
+# up. It has the same weights, and nothing was added that could be learned. (That a deeper network is
+# *better* takes a longer run than this.)
 #
 # ## Shortcuts
 #
 # The identity shortcut needs equal shapes on both sides of the sum. Where a block halves the
-# picture and changes the channels, He et al. put a 1×1 convolution into the shortcut (a
+# image and changes the channels, He et al. put a 1×1 convolution into the shortcut (a
 # *projection*). The assignment avoids the question: its residual blocks keep the shape, and the
 # layers that change it have no shortcut.
 
@@ -124,7 +124,7 @@ figures.bottleneck()
 # %% [markdown]
 # ### Exercise 3.1
 # How many parameters has a 3×3 convolution from 64 to 128 channels, without bias, together with the
-# batch norm behind it?
+# batch norm after it?
 
 # %%
 parameters = None
@@ -147,7 +147,7 @@ exercises.network.parameters_of_a_block(parameters)
 #
 # First the pieces. A convolution with kernel 3, stride 1 and padding 1 keeps height and width. It
 # has no bias, since the batch norm ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167))
-# behind it subtracts any constant:
+# after it subtracts any constant:
 
 # %%
 import torch
@@ -184,7 +184,7 @@ print("after down_block ", tuple(down_block(8, 16)(x).shape))
 # %% [markdown]
 # ### Exercise 3.2
 # At width 64 the layers have 64, 128, 256 and 512 channels. What is the shape of a batch of 512
-# behind layer 2?
+# after layer 2?
 
 # %%
 shape = (None, None, None, None)
@@ -266,17 +266,19 @@ exercises.network.same_network(MyResNet)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-notebook.show(s10.CustomResNet)
+show(s10.CustomResNet)
 
 # %% [markdown]
-# Shapes, and how much of the picture each position sees (its *receptive field*, in pixels):
+# Shapes, and how much of the image each position sees (its *receptive field*, in pixels):
 
 # %%
 figures.network()
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(s10.network_summary(s10.CustomResNet(width=64)))
+from s10.course.summary import network_summary
+
+print(network_summary(s10.CustomResNet(width=64)))
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -316,7 +318,7 @@ exercises.network.receptive_field(receptive_field)
 # This is the code that runs below, on the command line, and in the tests:
 
 # %%
-notebook.show(s10.train_epoch, s10.evaluate)
+show(s10.train_epoch, s10.evaluate)
 
 # %% [markdown]
 # ## The recipe
@@ -325,24 +327,25 @@ notebook.show(s10.train_epoch, s10.evaluate)
 
 # %%
 print(recipe.to_json())
-steps_per_epoch = len(s10.train_batches(images, recipe, device))
-rates, momenta = s10.trace(
-    lambda optimizer: s10.one_cycle(optimizer, recipe, steps_per_epoch),
+steps_per_epoch = len(recipe.train_loader(dataset, device))
+rates, momenta = s10.simulate_schedule(
+    lambda optimizer: recipe.make_scheduler(optimizer, steps_per_epoch),
     recipe.epochs * steps_per_epoch,
 )
-lab.sign(s10.plot_schedule(rates, momenta, steps_per_epoch))
+env.add_caption(s10.plot_schedule(rates, momenta, steps_per_epoch))
 
 # %% [markdown]
-# ### What each setting brings
+# ### The gain of each setting
 #
 # The assignment leaves many of these settings open. To see what one is worth, take it away and leave
-# everything else as it is: an *ablation*. It was made for five of them. What stands in their place:
+# everything else as it is: an *ablation*. It was made for five of them. What replaces them:
 
 # %%
-from s10.ablation import ABLATIONS, stored_ablation, whole_recipe
+from s10.course.ablation import ABLATIONS, TERMS, full_recipe_accuracies, stored_ablation
 
-for name, instead in ABLATIONS["assignment"].items():
-    print(f"without {name}: " + ", ".join(f"{field} = {value}" for field, value in instead.items()))
+for name, changed in ABLATIONS["assignment"].items():
+    changes = changed.differences(s10.Recipe().to_dict())
+    print(f"without {TERMS.get(name, name)}: {', '.join(changes)}")
 
 # %% [markdown]
 # **Your prediction first**: which of them is missed most?
@@ -351,28 +354,28 @@ for name, instead in ABLATIONS["assignment"].items():
 my_best_setting = None  # "label smoothing", "decoupled weight decay", …
 
 # %%
-from s10.plots.submissions import plot_ablation
+from s10.plots.costs import plot_ablation
 
-table, whole = stored_ablation("assignment"), whole_recipe("assignment")
-print(f"the whole recipe: {whole.mean():.2f} ± {whole.std(ddof=1):.2f} over {len(whole)} seeds")
+table, full = stored_ablation("assignment"), full_recipe_accuracies("assignment")
+print(f"the full recipe: {full.mean():.2f} ± {full.std(ddof=1):.2f} over {len(full)} seeds")
 print(table.drop(columns="time").round(2).to_string(index=False, na_rep="-"))
-print("brings most:", table["ingredient"][0], "– you said:", my_best_setting)
-plot_ablation(table, whole.std(ddof=1))
+print("largest gain:", table["ingredient"][0], "– you said:", my_best_setting)
+plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
-# (`without`: test accuracy without it, `brings`: points that the whole recipe has more; both at width
-# 16. The grey band is the standard deviation of these two seeds; that of the three in the README is
+# (`without`: test accuracy without it, `gain`: points that the full recipe has more; both at width
+# 16. The gray band is the standard deviation of these two seeds; that of the three in the README is
 # twice as large.)
 #
 # A surprise: nothing here is worth much more than another seed, and three settings may even
 # harm. Yet label smoothing had stood out by half a point on held-out training images, in *one run*
 # for each setting; the border and β2 had not been tried at all. The best of many single runs is
-# partly the luckiest. And perhaps a setting that holds a network back is for one that learns its
-# training images by heart: at width 64 the training accuracy ends near 99 per cent, at width 16
+# partly the luckiest. And perhaps a setting that holds a network back is for one that memorizes its
+# training images: at width 64 the training accuracy ends near 99%, at width 16
 # near 92. Nobody has taken the settings away at width 64 yet.
 #
 # Why does the recipe keep them? Because these are *test* images. Had they chosen the settings, the
-# accuracy on them would no longer tell what to expect of new pictures.
+# accuracy on them would no longer tell what to expect of new images.
 
 # %% [markdown]
 # **Your prediction first**: what will the test accuracy be after the first epoch, and after the
@@ -389,24 +392,23 @@ my_last = None
 # stays as it is by then, `result.history` has the epochs that are finished, and with one at
 # least the cells below work. Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
 #
-# On Colab the machine may be taken away in the middle. Begin with `notebook.start(keep="drive")`
-# above, and the training is kept on your Google Drive as it goes: after a disconnect run the
-# cells again, and this one goes on where it was, as if nothing had happened.
+# On Colab the machine may be taken away in the middle. Begin with `setup(keep="drive")`
+# above, and the run is saved on your Google Drive as it goes: after a disconnect run the
+# cells again, and this one resumes where it was, as if nothing had happened.
 #
 # Kaggle's machine with two T4 trains on both with one line in a cell,
 # `!torchrun --nproc-per-node 2 -m s10 train --data cifar10`; it is a program of its own, since
 # each GPU needs a process. The batch stays 512 in all, each GPU takes half of it, and the curves
-# and pictures are in `runs/`.
+# and figures are in `runs/`.
 
 # %%
-lab.announce(recipe.epochs)
+env.print_estimate(recipe.epochs)
 s10.seed_everything(recipe.seed)
-model = s10.CustomResNet(len(images.classes), recipe.width).to(device)
-train = s10.train_batches(images, recipe, device)
-test = s10.eval_batches(images, device)
+model = s10.CustomResNet(len(dataset.classes), recipe.width).to(device)
+train = recipe.train_loader(dataset, device)
+test = recipe.test_loader(dataset, device)
 result = s10.fit(
-    model, train, test, recipe, images.classes,
-    checkpoints=lab.checkpoints("notebook-3"), resume=True,
+    model, train, test, recipe, dataset.classes, hooks=env.checkpointer("notebook-3")
 )
 
 # %%
@@ -418,14 +420,14 @@ print(exercises.compare_guess("last epoch", my_last, history["test_accuracy"].il
 # **Is my number normal?**
 
 # %%
-print(reference.judge_training(history, recipe, images.name))
-lab.sign(reference.plot_training_band(history, recipe, images.name))
+print(reference.compare_training(history, recipe, dataset.name))
+env.add_caption(reference.plot_reference_runs(history, recipe, dataset.name))
 
 # %% [markdown]
 # ## Curves
 
 # %%
-lab.sign(s10.plot_curves(history))
+env.add_caption(s10.plot_curves(history))
 
 # %% [markdown]
 # Three things to look for. While the LR is large, the test curve jumps: the weights move too far in
@@ -434,7 +436,7 @@ lab.sign(s10.plot_curves(history))
 # are harder; so early on it lies below the test accuracy, although nothing is wrong.
 #
 # ### Exercise 3.5
-# Before you look at the classes: `matrix[t, p]` counts the images of class t that were taken for p.
+# Before you look at the classes: `matrix[t, p]` counts the images of class t that were classified as p.
 # Write the accuracy of each class.
 
 # %%
@@ -459,10 +461,10 @@ exercises.network.class_accuracy(class_accuracy)
 # The bars are 95 % intervals (Wilson 1927): where two overlap widely, the difference may be chance.
 
 # %%
-lab.sign(s10.plot_class_accuracy(result.predictions))
+env.add_caption(s10.plot_class_accuracy(result.predictions))
 
 # %%
-lab.sign(s10.plot_confusion(result.predictions))
+env.add_caption(s10.plot_confusion(result.predictions))
 
 # %%
 pairs = result.predictions.confused_pairs()
@@ -471,20 +473,20 @@ print(pairs.head(6).to_string(index=False, float_format="{:.1%}".format))
 # %% [markdown]
 # ## The mistakes themselves
 #
-# The most confident ones first. Some are bad pictures, some are wrong labels, and some show what the
-# network goes by: background, colour, pose.
+# The most confident ones first. Some are bad images, some are wrong labels, and some show what the
+# network goes by: background, color, pose.
 
 # %%
-lab.sign(s10.plot_misclassified(images.test_images, result.predictions, count=20))
+env.add_caption(s10.plot_misclassified(dataset.test_images, result.predictions, count=20))
 
 # %% [markdown]
 # And only those of the most confused pair:
 
 # %%
 worst = pairs.iloc[0]
-lab.sign(
+env.add_caption(
     s10.plot_misclassified(
-        images.test_images, result.predictions, true=worst.true, predicted=worst.predicted, count=10
+        dataset.test_images, result.predictions, true=worst.true, predicted=worst.predicted, count=10
     )
 )
 
@@ -493,15 +495,15 @@ lab.sign(
 #
 # - **Where are the errors?** A few classes and a few pairs hold most of them. Which pairs share shape
 #   or background?
-# - **Train or test?** If the training accuracy is far above the test accuracy, the network learns by
-#   heart: augment more, decay more. If both are low and close, it is too small or too briefly
+# - **Train or test?** If the training accuracy is far above the test accuracy, the network
+#   memorizes: augment more, decay more. If both are low and close, it is too small or too briefly
 #   trained: that is the case of the quarter-width network.
 # - **Is a difference real?** 10,000 test images give an accuracy of 90 % with a standard error of
 #   0.3 points, and another seed moves it by about as much. Differences of that size mean nothing;
 #   run several seeds.
 #
 # ### Exercise 3.6
-# A trap of many training loops. `batches` is a list of (hits, images), the last batch smaller.
+# A mistake of many training loops. `batches` is a list of (correct, images), the last batch smaller.
 # Write the accuracy over all images.
 
 # %%
@@ -516,8 +518,8 @@ exercises.network.accuracy_over_batches(accuracy_over_batches)
 #
 # ```python
 # def accuracy_over_batches(batches):
-#     hits, images = zip(*batches)
-#     return sum(hits) / sum(images)
+#     correct, images = zip(*batches)
+#     return sum(correct) / sum(images)
 # ```
 # </details>
 
@@ -525,7 +527,7 @@ exercises.network.accuracy_over_batches(accuracy_over_batches)
 # ### Exercise 3.7
 # The hardest one: a residual block that changes the shape. Its branch is a `down_block` from
 # `channels_in` to `channels_out` channels and a `conv_block`; its shortcut is a projection, a 1×1
-# convolution without bias. Give back their sum. What must the projection have so that both fit?
+# convolution without bias. Return their sum. What must the projection have so that both fit?
 
 # %%
 class ProjectionBlock(nn.Module):
@@ -564,11 +566,11 @@ exercises.network.projection_block(ProjectionBlock)
 # beforehand what you expect. A short run shows most of it:
 
 # %%
-lab.announce(short.epochs, few)
+env.print_estimate(short.epochs, subset)
 s10.seed_everything(recipe.seed)
-mine = MyResNet(len(images.classes), recipe.width).to(device)
+mine = MyResNet(len(dataset.classes), recipe.width).to(device)
 attempt = s10.fit(
-    mine, s10.train_batches(few, short, device), s10.eval_batches(few, device), short,
-    images.classes,
+    mine, short.train_loader(subset, device), short.test_loader(subset, device), short,
+    dataset.classes,
 )
-lab.sign(s10.plot_curves(attempt.history))
+env.add_caption(s10.plot_curves(attempt.history))

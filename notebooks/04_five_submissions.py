@@ -21,7 +21,7 @@
 # **Time** to run all cells: about 4 minutes on 2 CPU cores (measured, with a quarter of the
 # network's width), with drawn shapes about 2; on Colab's T4 GPU about 4, at full width
 # (estimated). Add half an hour for the exercises. The shapes are taken without CIFAR-10 and
-# internet, or for `notebook.start(data="shapes")` below.
+# internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -43,24 +43,25 @@ if importlib.util.find_spec("s10") is None:
         raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
-from s10 import exercises, figures, notebook, reference
+from s10.course import exercises, figures, reference, setup, show
 
-lab = notebook.start()
-images, recipe, device = lab.images, lab.recipe, lab.device
+env = setup()
+dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
 # ## The five
 #
 # Five people published their solutions of this assignment. All had the same task, the same data
-# and the same 24 epochs, and their READMEs state 78, 87, 91.4 and 91.5 per cent on the test set;
+# and the same 24 epochs, and their READMEs state 78, 87, 91.4 and 91.5% on the test set;
 # one states none. Each was rebuilt here, mistakes included, from what its README shows:
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from s10.submissions import SUBMISSIONS, results
+from s10.course import measured
+from s10.submissions import SUBMISSIONS
 
 stated = ["submission", "parameters", "stated train", "stated test"]
-print(results.submission_table()[stated].to_string(index=False, na_rep="-"))
+print(measured.submission_table()[stated].to_string(index=False, na_rep="-"))
 
 # %% [markdown]
 # ### Networks
@@ -83,9 +84,10 @@ figures.five_networks()
 # come to it.)
 
 # %%
-from s10.plots.submissions import plot_costs, plot_five_schedules, plot_published_curves
+from s10.plots.costs import plot_costs
+from s10.submissions.plots import plot_published_curves, plot_submission_schedules
 
-plot_five_schedules()
+plot_submission_schedules()
 
 # %% [markdown]
 # ### What a README leaves open
@@ -94,13 +96,13 @@ plot_five_schedules()
 # what we took, and why, stands in `s10/submissions/published.py`, for example
 
 # %%
-for field, reason in SUBMISSIONS["eva4-s11"].chosen.items():
-    print(f"{field:12s} {getattr(SUBMISSIONS['eva4-s11'].recipe, field)}: {reason}")
+for setting, choice in SUBMISSIONS["eva4-s11"].chosen.items():
+    print(f"{setting:14s} {choice}")
 
 # %% [markdown]
 # ## Reading a log
 #
-# Three of the five also published what their training printed, epoch by epoch. Printed numbers
+# Three of the five also published what their run printed, epoch by epoch. Printed numbers
 # are evidence: they can be recomputed.
 #
 # ### eva4-s11: to the last digit
@@ -150,7 +152,9 @@ exercises.submissions.lr_of_each_epoch(lr_of_epoch)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-rates, momenta = s10.trace(lambda optimizer: s10.one_cycle(optimizer, eva4.recipe, 98), 24 * 98)
+rates, momenta = s10.simulate_schedule(
+    lambda optimizer: eva4.recipe.make_scheduler(optimizer, 98), 24 * 98
+)
 log = eva4.log()
 print("LRs equal to 1e-15:    ", abs(log["lr"] - rates[::98]).max() < 1e-15)
 print("momenta equal to 1e-15:", abs(log["momentum"] - momenta[::98]).max() < 1e-15)
@@ -161,17 +165,17 @@ print("momenta equal to 1e-15:", abs(log["momentum"] - momenta[::98]).max() < 1e
 # %%
 from dataclasses import replace
 
-few = lab.few(10_000, 2_000)
-as_eva4 = replace(eva4.recipe, width=recipe.width, batch_size=recipe.batch_size, data=images.name)
-lab.announce(20, few)
+subset = env.subset(10_000, 2_000)
+as_eva4 = replace(eva4.recipe, width=recipe.width, batch_size=recipe.batch_size, data=dataset.name)
+env.print_estimate(20, subset)
 range_test = s10.range_test_per_epoch(
-    lambda: s10.CustomResNet(len(images.classes), recipe.width).to(device),
-    lambda seeded: s10.train_batches(few, seeded, device),
+    lambda: s10.CustomResNet(len(dataset.classes), recipe.width).to(device),
+    lambda seeded: seeded.train_loader(subset, device),
     as_eva4,
-    epochs=lab.size(20, smoke=4),
+    epochs=env.size(20, smoke=4),
 )
-print(range_test.in_words())
-lab.sign(s10.plot_lr_range(range_test))
+print(range_test.summary())
+env.add_caption(s10.plot_lr_range(range_test))
 
 # %% [markdown]
 # The accuracies are low because an epoch of 10,000 images has only 20 steps (chance is 10 %; the
@@ -245,7 +249,7 @@ print(f"end of the schedule {end:.7f}, last LR of the log {eva8_log[-1]:.7f}")
 # Of era1-s10-strided there are two of ours; dashed is the one that does what its README prints:
 
 # %%
-plot_published_curves(results.stored_submissions("cifar10", 16, "submission", "variant"))
+plot_published_curves(measured.stored_submissions("cifar10", 16, "submission", "variant"))
 
 # %% [markdown]
 # Look at the first panel. The published curve is smooth, from the first epoch to the last. But while an
@@ -269,7 +273,7 @@ for name in ("era1-s10-strided", "eva4-s11"):
 # can be tested. The first two epochs, trained both ways, at full width:
 
 # %%
-print(results.first_epochs().round(2).T.to_string())
+print(measured.first_epochs().round(2).T.to_string())
 
 # %% [markdown]
 # Stepped once an epoch, our run is within 1.4 points of the log in all four numbers; stepped after
@@ -282,22 +286,22 @@ print(results.first_epochs().round(2).T.to_string())
 # %% [markdown]
 # ## Which difference costs how much?
 #
-# Now the post-mortem. A *trap* is one thing in which a submission differs from our recipe
+# Now the post-mortem. A *pitfall* is one thing in which a submission differs from our recipe
 # of notebook 3. Each of them can be switched on alone:
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from s10.submissions.traps import TRAPS
+from s10.submissions import PITFALLS
 
-for name, trap in TRAPS.items():
-    found_in = (each + "*" * trap.inferred_in(each) for each in trap.found_in)
-    print(f"{name}: {', '.join(found_in)}\n    {trap.in_words()}")
+for name, pitfall in PITFALLS.items():
+    found_in = (each + "*" * pitfall.inferred_in(each) for each in pitfall.found_in)
+    print(f"{name}: {', '.join(found_in)}\n    {pitfall.summary()}")
 
 # %% [markdown]
 # A star means: the README does not say so; it follows from its log, or is our choice. An LRMAX is
 # that of the submission, but in our recipe, with Adam. SGD gets the LR and the decay of Page's
 # winning entry, not Adam's. "LRMIN a tenth of LRMAX" is eva4-s11's LRMIN: without annihilation the
-# training ends there. The "std of single images" is the mean of the deviations *within* each image;
+# run ends there. The "std of single images" is the mean of the standard deviations *within* each image;
 # an image has less contrast than the whole set, and so the inputs come out larger by a fifth to
 # a third. "L2" is weight decay as a part of the gradient; exercise 4.4 comes to it.
 #
@@ -305,35 +309,36 @@ for name, trap in TRAPS.items():
 # accuracy does each cost? Fill in as many as you like.
 
 # %%
-my_dearest = None  # one of the names above
+my_costliest = None  # one of the names above
 my_cheapest = None
 my_costs = None  # such as {"ReLU before BN": 2.5, "annihilation": 1}
 
 # %% [markdown]
 # ### Three of them, switched on
 #
-# A small training shows how it is done: 10,000 images, 5 epochs, the recipe and three traps.
+# A small run shows how it is done: 10,000 images, 5 epochs, the recipe and three pitfalls.
 
 # %%
-from s10.experiments import compare_traps, final_accuracy
+from s10.course.experiments import compare_pitfalls, final_accuracy, train_each
+from s10.plots import plot_schedules
 
-notebook.show(compare_traps)
+show(compare_pitfalls, train_each)
 names = ("std of single images", "softmax before the loss", "L2 of 1e-2 in Adam")
-epochs = lab.size(5, smoke=2)
-lab.announce(4 * epochs, few)
-table = compare_traps(few, recipe, names, epochs, device)
-lab.sign(s10.plot_schedules(table, by="trap"))
+epochs = env.size(5, smoke=2)
+env.print_estimate(4 * epochs, subset)
+table = compare_pitfalls(subset, recipe, names, epochs, device)
+env.add_caption(plot_schedules(table, by="pitfall"))
 
 # %% [markdown]
 # **Is my number normal?** The same experiment over three seeds is kept in the repository:
 
 # %%
-final = final_accuracy(table, by="trap")
-print(reference.judge_experiment("traps", final, recipe.with_epochs(epochs), images.name))
+final = final_accuracy(table, by="pitfall")
+print(reference.compare_experiment("pitfalls", final, recipe.with_epochs(epochs), dataset.name))
 
 # %% [markdown]
 # The softmax shows at once. The wrong std does not: the first batch norm divides by the larger
-# deviation again. And L2? Look at its *test* curve: in the first epochs it lies far below the
+# standard deviation again. And L2? Look at its *test* curve: in the first epochs it lies far below the
 # recipe's, in each of the stored seeds, although the training loss is the same. In the last one,
 # when the LR has fallen, it has caught up. Who prints only the last epoch of a short run sees
 # nothing; the measurement over 24 epochs below says something else. A short experiment answers short
@@ -398,52 +403,52 @@ exercises.submissions.first_step_of_adam(first_step)
 # %% [markdown]
 # ## All of them, measured
 #
-# Each trap alone in the assignment's recipe: all 50,000 images, 24 epochs, test accuracy of the last
+# Each pitfall alone in the assignment's recipe: all 50,000 images, 24 epochs, test accuracy of the last
 # epoch. **These are networks of a quarter of the width**, since no GPU was at hand; at full width
 # the costs may differ. Most were run once; those that came within half a point of the recipe, more
 # often (column `seeds`). The raw rows, with device, versions and commit, are in
 # `results/submissions-cifar10-width16`.
 
 # %%
-costs = results.trap_costs("cifar10", 16)
+costs = measured.pitfall_costs("cifar10", 16)
 print(costs.round(2).to_string(index=False, na_rep="-"))
 
 # %%
-base = results.base_accuracies("cifar10", 16)
+base = measured.base_accuracies("cifar10", 16)
 print(f"the recipe itself: {base.mean():.2f} ± {base.std(ddof=1):.2f} over {len(base)} seeds")
 plot_costs(costs, base.std(ddof=1))
 
 # %%
 cheapest = costs["cost"].abs().idxmin()
-print("dearest:", costs["trap"][0], "– you said:", my_dearest)
-print("nearest to nothing:", costs["trap"][cheapest], "– you said:", my_cheapest)
+print("costliest:", costs["pitfall"][0], "– you said:", my_costliest)
+print("nearest to nothing:", costs["pitfall"][cheapest], "– you said:", my_cheapest)
 for name, guess in (my_costs or {}).items():
-    if name in set(costs["trap"]):
-        print(exercises.compare_guess(name, guess, costs.set_index("trap").loc[name, "cost"]))
+    if name in set(costs["pitfall"]):
+        print(exercises.compare_guess(name, guess, costs.set_index("pitfall").loc[name, "cost"]))
     else:
-        print(f"there is no trap called {name!r}")
+        print(f"there is no pitfall called {name!r}")
 
 # %% [markdown]
 # There are three groups.
 #
-# - **What breaks the training.** An LR that SGD would take is far too large for Adam: with 0.8 nothing is
-#   learned at all. With a schedule that never gets going the training is not finished when it ends. L2 of 0.01 inside Adam costs nearly as much, and in the short
-#   experiment it had hidden. A softmax too many is cheap beside these, and dear beside the rest.
+# - **What breaks the run.** An LR that SGD would take is far too large for Adam: with 0.8 nothing is
+#   learned at all. With a schedule that never gets going the run is not finished when it ends. L2 of 0.01 inside Adam costs nearly as much, and in the short
+#   experiment it had hidden. A softmax too many is cheap beside these, and costly beside the rest.
 #   None of them stops with an error.
 # - **What costs about a point.** LRMAX five times too small or too large; two branches in place of the
 #   residual; no padding; a little less, the ReLU before the batch norm and SGD in place of Adam.
 # - **What cannot be told from nothing**, at this width and with so few runs: a bar that ends within the
-#   grey band, or near it, to either side. The wrong std is here, the peak 19 steps earlier,
-#   annihilation, half the LRMAX. And eva4-s11's LRMIN, although its training ends with an LR a
+#   gray band, or near it, to either side. The wrong std is here, the peak 19 steps earlier,
+#   annihilation, half the LRMAX. And eva4-s11's LRMIN, although its run ends with an LR a
 #   hundred times larger than ours: at a quarter of the width that does no harm. (After one run it
 #   looked like a gain of half a point; a second run, with another seed, halved that.)
 #
 # ## The parts and the whole
 #
-# Each submission has several traps at once. Do their costs add up to what it lost in all?
+# Each submission has several pitfalls at once. Do their costs add up to what it lost in all?
 
 # %%
-print(results.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
+print(measured.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
 
 # %% [markdown]
 # Hardly. In each of the five the whole is more than the sum. That is no wonder: the whole also has what
@@ -459,7 +464,7 @@ print(results.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
 # Stated and measured, side by side (`s10 submissions` prints the same):
 
 # %%
-print(results.submission_table().to_string(index=False, na_rep="-"))
+print(measured.submission_table().to_string(index=False, na_rep="-"))
 
 # %% [markdown]
 # The last columns are from a quarter of the width, so none of the stated numbers is confirmed by them,
@@ -486,34 +491,20 @@ print(results.submission_table().to_string(index=False, na_rep="-"))
 #
 # ## Go on
 #
-# Take a submission and mend it, one thing at a time, the dearest mistake first. Here is how, on
+# Take a submission and mend it, one thing at a time, the costliest mistake first. Here is how, on
 # fewer images and in five epochs; a whole run is `s10 train --recipe era1-s10-strided --width 16`.
 
 # %%
-import pandas as pd
+from s10.submissions.recipes import Era1S10Strided, Era1S10StridedPerBatch
 
-from s10.networks import make_network
-
-published = replace(
-    SUBMISSIONS["era1-s10-strided"].recipe,
-    width=recipe.width, batch_size=recipe.batch_size, data=images.name,
-).with_epochs(epochs)  # fmt: skip
+changes = dict(width=recipe.width, batch_size=recipe.batch_size, data=dataset.name)
 attempts = {
-    "as published": published,
-    "schedule stepped after every batch": replace(published, schedule="one_cycle"),
-    # Yours: one change more.
+    "as published": Era1S10Strided(**changes),
+    "schedule stepped after every batch": Era1S10StridedPerBatch(**changes),
+    # Yours: one change more, a field (`pad=4`) or a method in a subclass.
 }
-seen, histories = few.normalised_by(published.std_of), []
-for name, attempt in attempts.items():
-    print(name)
-    s10.seed_everything(attempt.seed)
-    result = s10.fit(
-        make_network(attempt, len(images.classes)).to(device),
-        s10.train_batches(seen, attempt, device), s10.eval_batches(seen, device), attempt,
-        images.classes,
-    )
-    histories.append(result.history.assign(attempt=name))
-lab.sign(
-    s10.plot_schedules(pd.concat(histories), by="attempt"),
-    f"era1-s10-strided of width {recipe.width}",
+attempts = {name: attempt.with_epochs(epochs) for name, attempt in attempts.items()}
+table = train_each(subset, attempts, device, by="attempt")
+env.add_caption(
+    plot_schedules(table, by="attempt"), f"era1-s10-strided of width {recipe.width}"
 )

@@ -12,7 +12,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/s10-course/s10/blob/main/notebooks/05_fast_on_a_laptop.ipynb)
 # [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/05_fast_on_a_laptop.ipynb)
 #
-# **You will learn** where the time of a training goes; six tricks of the fastest recipes, which get the
+# **You will learn** where the time of a run goes; six tricks of the fastest recipes, which get the
 # accuracy of notebook 3 in a fraction of its time on two cores of a CPU, and the reason behind each;
 # and to tell a trick that helps from one that only has a good reason.
 #
@@ -20,7 +20,7 @@
 #
 # **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1;
 # on Colab's T4 GPU about 2 (estimated). Add half an hour for the exercises. The shapes are taken
-# without CIFAR-10 and internet, or for `notebook.start(data="shapes")` below.
+# without CIFAR-10 and internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
 # ## Set-up
@@ -42,15 +42,15 @@ if importlib.util.find_spec("s10") is None:
         raise SystemExit(f"s10 is not installed here: {advice}")
 
 import s10
-from s10 import exercises, figures, notebook, reference
+from s10.course import exercises, figures, reference, setup, show
 
-lab = notebook.start()
-images, recipe, device = lab.images, lab.recipe, lab.device
+env = setup()
+dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
 # ## Where the time goes
 #
-# A training is multiplications. A convolution makes one for each weight at each pixel of its output,
+# A run is multiplications. A convolution makes one for each weight at each pixel of its output,
 # and the backward pass costs twice as much as the forward pass: once for the gradient of the weights,
 # once for that of the inputs.
 #
@@ -83,7 +83,7 @@ exercises.speed.multiplications(multiplications)
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s10.whitened_net import WhitenedNet
+from s10.speed.whitened_net import WhitenedNet
 
 
 def millions_of_multiplications(model, side=32):
@@ -108,12 +108,12 @@ for name, model in (
 # no residual branches:
 
 # %%
-notebook.show(WhitenedNet)
+show(WhitenedNet)
 
 # %% [markdown]
 # ## Trick 1: a first layer that need not be learned
 #
-# Neighbouring pixels of a photograph are nearly alike, and so are its red, green and blue. Take a
+# Neighboring pixels of a photograph are nearly alike, and so are its red, green and blue. Take a
 # *patch* of 2 × 2 pixels: twelve numbers, which all say nearly the same. For a network that sees
 # them, their *differences* are hard to find: the gradient goes along the direction that they share.
 # The remedy is old, and has a name:
@@ -121,7 +121,7 @@ notebook.show(WhitenedNet)
 # ([LeCun et al. 1998](http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf), section 4.3).
 
 # %%
-figures.patch_correlation(images)
+figures.patch_correlation(dataset)
 
 # %% [markdown]
 # That is a linear map of a patch, so it is a convolution; its weights follow from the covariance of
@@ -153,18 +153,18 @@ exercises.speed.whitening(whitening)
 # </details>
 
 # %% [markdown]
-# ## Trick 2: filters that begin by passing on
+# ## Trick 2: Dirac initialization
 #
 # A convolution with random filters makes porridge of its input: six in a row, and the last one learns
 # from porridge until the first ones have learned. Here the first filters of every convolution are a
-# single 1 in their middle: the layer hands on what it gets. Only where there are more filters than
+# single 1 in their middle: the layer copies its input. Only where there are more filters than
 # channels come in, the remaining ones are random ([Zagoruyko & Komodakis 2017](https://arxiv.org/abs/1706.00388) call it *Dirac*). It is what a
 # shortcut does in a residual block, without its cost.
 
 # %%
-from s10.whitened_net import block, passing_on
+from s10.speed.whitened_net import block, dirac_init_
 
-notebook.show(passing_on, block)
+show(dirac_init_, block)
 
 # %% [markdown]
 # ## Trick 3: Muon
@@ -177,9 +177,9 @@ notebook.show(passing_on, block)
 # singular values alone, and a polynomial is only products of matrices, which processors are best at:
 
 # %%
-from s10.muon import orthogonal
+from s10.speed.muon import orthogonalize
 
-notebook.show(orthogonal)
+show(orthogonalize)
 figures.newton_schulz()
 
 # %% [markdown]
@@ -189,7 +189,7 @@ figures.newton_schulz()
 
 # %%
 iterations = None
-exercises.speed.iterations_until_heard(iterations)
+exercises.speed.iterations_above_half(iterations)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -207,68 +207,70 @@ exercises.speed.iterations_until_heard(iterations)
 # after?
 
 # %%
-lab_fast = lab.with_recipe("laptop")
-fast = lab_fast.recipe
+from s10.speed.recipes import LAPTOP
+
+env_fast = env.with_recipe(LAPTOP)
+fast = env_fast.recipe
 s10.seed_everything(0)
-model = s10.initial_network(fast, images, device)
-pictures, labels = next(iter(s10.train_batches(images, fast, device)))
-torch.nn.functional.cross_entropy(model(pictures), labels).backward()
+model = fast.initial_model(dataset).to(device)
+images, labels = next(iter(fast.train_loader(dataset, device)))
+torch.nn.functional.cross_entropy(model(images), labels).backward()
 gradient = model.block2[4].weight.grad.flatten(1)
-for name, matrix in (("gradient", gradient), ("step", orthogonal(gradient))):
+for name, matrix in (("gradient", gradient), ("step", orthogonalize(gradient))):
     values = torch.linalg.svdvals(matrix.float())
     print(f"{name}: the strongest direction is {values[0] / values[len(values) // 2]:.1f} times "
           "as strong as the middle one")
 model.zero_grad()
 
 # %% [markdown]
-# Behind each of these convolutions is a batch norm, for which the *length* of the filters does not
+# After each of these convolutions is a batch norm, for which the *length* of the filters does not
 # matter. So Muon sets it to a constant before each step, and then the LR has a meaning that one can
 # say aloud: 0.12 replaces an eighth of them at each step. Biases, batch norms and the last layer are
 # no filters; they get Adam.
 #
-# ## Trick 4: mirror by turns, not by chance
+# ## Trick 4: alternating flips
 #
 # Each epoch shows an image as it is or mirrored. By chance, half of the images come just as they came
 # in the epoch before.
 #
 # ### Exercise 5.4
-# With flips by chance: what share of the images has been seen from *both* sides after so many epochs?
+# With random flips: what fraction of the images has been seen *both* ways after so many epochs?
 
 # %%
-def seen_from_both_sides(epochs):
+def seen_both_ways(epochs):
     ...
 
 
-exercises.speed.seen_from_both_sides(seen_from_both_sides)
+exercises.speed.seen_both_ways(seen_both_ways)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def seen_from_both_sides(epochs):
+# def seen_both_ways(epochs):
 #     return 1 - 0.5 ** (epochs - 1)
 # ```
 # </details>
 
 # %% [markdown]
-# With few epochs this matters. So toss a coin for each image once, and then take turns
+# With few epochs this matters. So toss a coin for each image once, and then alternate
 # ([Jordan 2024](https://arxiv.org/abs/2404.00498), section 3.6): after two epochs all of them have
-# been seen from both sides, and none comes twice in a row in the same way.
+# been seen both ways, and none comes twice in a row in the same way.
 #
-# ## Trick 5: small pictures first
+# ## Trick 5: low resolution first
 #
-# What a network learns first, colours and coarse shapes, can be seen in a small picture, too. A
-# convolution does not ask how large its input is; so the first half of the run gets pictures of
+# What a network learns first, colors and coarse shapes, can be seen in a small image, too. A
+# convolution does not ask how large its input is; so the first half of the run gets images of
 # 24 × 24 pixels. That is (24/32)² of the pixels, 44 % fewer, and 48 % less work: count it, with
 # `millions_of_multiplications(WhitenedNet(width=32), side=24)`. (The test images keep their size. So
 # while the network sees small ones, the test accuracy lags behind.)
 
 # %%
-from s10.augment import shrink
+from s10.speed.loaders import resize
 
-pixels = torch.from_numpy(images.train_images[:8]).permute(0, 3, 1, 2).float()
-small = shrink(pixels, 24).round().clamp(0, 255).permute(0, 2, 3, 1).byte().numpy()
-lab.sign(s10.plot_images([*images.train_images[:8], *small], columns=8), "32 × 32 and 24 × 24")
+pixels = torch.from_numpy(dataset.train_images[:8]).permute(0, 3, 1, 2).float()
+small = resize(pixels, 24).round().clamp(0, 255).permute(0, 2, 3, 1).byte().numpy()
+env.add_caption(s10.plot_images([*dataset.train_images[:8], *small], columns=8), "32 × 32 and 24 × 24")
 
 # %% [markdown]
 # ## Trick 6: not too sure of itself
@@ -287,59 +289,59 @@ print(fast.to_json())
 my_accuracy = None
 
 # %%
-lab_fast.announce(fast.epochs)
+env_fast.print_estimate(fast.epochs)
 s10.seed_everything(fast.seed)
-model = s10.initial_network(fast, images, device)
-train = s10.train_batches(images, fast, device)
-test = s10.eval_batches(images, device)
-result = s10.fit(model, train, test, fast, images.classes)
+model = fast.initial_model(dataset).to(device)
+train = fast.train_loader(dataset, device)
+test = fast.test_loader(dataset, device)
+result = s10.fit(model, train, test, fast, dataset.classes)
 
 # %%
 accuracy = result.predictions.accuracy
 print(exercises.compare_guess("test accuracy", my_accuracy, accuracy))
-print(f"{result.seconds:.0f} seconds, {result.evaluation_seconds:.0f} of them for the test images")
-lab_fast.sign(s10.plot_curves(result.history))
+print(f"{result.seconds:.0f} seconds, with the evaluation after each epoch")
+env_fast.add_caption(s10.plot_curves(result.history))
 
 # %% [markdown]
 # **Is my number normal?**
 
 # %%
-print(reference.judge_training(result.history, fast, images.name))
+print(reference.compare_training(result.history, fast, dataset.name))
 
 # %% [markdown]
-# ## What each trick brings
+# ## The gain of each trick
 #
-# Each of them was taken away alone, everything else as it is, with two seeds. (In Muon's place stands
+# Each of them was taken away alone, everything else as it is, with two seeds. (Muon is replaced by
 # the assignment's Adam, with the LR, momenta and weight decay of the assignment; nobody has tuned those
 # for 7 epochs.) **Your prediction first**: which one is missed most? Is there one that is not missed
 # at all?
 
 # %%
-my_best_trick = None  # "whitening layer", "filters that pass on", "Muon", "alternating flips", …
+my_best_trick = None  # "whitening layer", "Dirac initialization", "Muon", "alternating flips", …
 
 # %%
-from s10.ablation import stored_ablation, whole_recipe
-from s10.plots.submissions import plot_ablation
+from s10.course.ablation import full_recipe_accuracies, stored_ablation
+from s10.plots.costs import plot_ablation
 
-table, whole = stored_ablation("laptop"), whole_recipe("laptop")
-print(f"the whole recipe: {whole.mean():.2f} ± {whole.std(ddof=1):.2f} over {len(whole)} seeds")
+table, full = stored_ablation("laptop"), full_recipe_accuracies("laptop")
+print(f"the full recipe: {full.mean():.2f} ± {full.std(ddof=1):.2f} over {len(full)} seeds")
 print(table.round(2).to_string(index=False, na_rep="-"))
-print("brings most:", table["ingredient"][0], "– you said:", my_best_trick)
-plot_ablation(table, whole.std(ddof=1))
+print("largest gain:", table["ingredient"][0], "– you said:", my_best_trick)
+plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
-# (`brings` are points of test accuracy; `time` is that of the run without it, by that of the whole
-# recipe. Each run had one core, with another run beside it, and such times scatter by a tenth; only
-# that of the small pictures is more.) Before you read a difference off the picture, recall how far
-# runs of the *same* recipe lie apart: the README's three spread over four tenths of a point. One
-# trick carries most of it, beyond any such doubt: *Muon*. *Label smoothing* and *taking turns* seem to
-# bring some of the rest. About the *whitening layer* two seeds cannot tell. *Filters that pass on*,
-# for which there was such a good reason, bring nothing that could be seen here. Perhaps Muon does
-# their work: it does not let the faint directions wait.
+# (`gain`: percentage points of test accuracy; `time`: that of the run without it relative to that of
+# the full recipe. Each run had one core, with another run beside it, and such times scatter by a
+# tenth; only that of low resolution is more.) Before you read a difference off the figure, recall how
+# far runs of the *same* recipe lie apart: the README's three spread over four tenths of a point. One
+# trick carries most of it, beyond any such doubt: *Muon*. *Label smoothing* and *alternating flips*
+# seem to account for some of the rest. About the *whitening layer* two seeds cannot tell. *Dirac
+# initialization*, for which there was such a good reason, has no gain that could be seen here. Perhaps
+# Muon does its work: it does not let the faint directions wait.
 #
-# And *small pictures* seem to cost a little. They are there for the time, and whether they are worth it
+# And *low resolution* seems to cost a little. It is there for the time, and whether it is worth it
 # depends on what else the time would buy: in `results/laptop-search.csv`, 6 epochs of which half had
-# small pictures were as good as 5 epochs of large ones, at a twelfth less work. That is little, and
+# small images were as good as 5 epochs of large ones, at a twelfth less work. That is little, and
 # one run.
 #
 # Most of the six come from a recipe that was, when it was published, the fastest in the world to 94 %
@@ -354,11 +356,14 @@ plot_ablation(table, whole.std(ddof=1))
 # of `laptop` are without, those of `laptop-94` are over six views, and say so.
 
 # %%
-from s10.views import VIEWS
+from s10.runtime.device import pick_precision
+from s10.speed.tta import VIEWS, evaluate_with_tta
 
-precision = s10.pick_precision(fast.precision, device)
+precision = pick_precision(fast.precision, device)
 for views in VIEWS:
-    predictions = s10.evaluate(model, test, images.classes, precision=precision, views=views)
+    predictions = evaluate_with_tta(
+        model, test, dataset.classes, views=views, precision=precision
+    )
     print(f"{views} view{'s' * (views > 1)} of each image: {predictions.accuracy:.2%}")
 
 # %% [markdown]
@@ -375,20 +380,18 @@ for views in VIEWS:
 # ## Go on
 #
 # The recipe `laptop-94` is the same with twice the width and 16 epochs, and with six views of each test
-# image; with more epochs there is something to regularise, so it has CutOut again, and shifts by up to
+# image; with more epochs there is something to regularize, so it has CutOut again, and shifts by up to
 # 3 pixels. `s10 train --recipe laptop-94`, and the README says what it gives, and in what time.
 #
-# Change one thing and say beforehand what you expect: the last convolution of each block as a residual
+# Change one thing and predict first: the last convolution of each block as a residual
 # one, ReLU in place of GELU (a ReLU with a round corner, which this network has), twice the LR. A short
 # run shows most of it:
 
 # %%
 from dataclasses import replace
 
-short = replace(fast, small_until=1.0).with_epochs(lab.size(2, smoke=1))
-lab_fast.announce(short.epochs)
+short = replace(fast, low_res_fraction=1.0).with_epochs(env.size(2, smoke=1))
+env_fast.print_estimate(short.epochs)
 s10.seed_everything(short.seed)
-mine = s10.initial_network(short, images, device)
-attempt = s10.fit(
-    mine, s10.train_batches(images, short, device), test, short, images.classes,
-)
+mine = short.initial_model(dataset).to(device)
+attempt = s10.fit(mine, short.train_loader(dataset, device), test, short, dataset.classes)
