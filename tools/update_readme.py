@@ -44,7 +44,10 @@ TRAINED = {
     "cifar10-width16": "s10 train --data cifar10 --width 16",
     "laptop-cifar10": "s10 train --recipe laptop",
     "demo": "make demo",
+    "demo-avx2": "make demo",
 }
+# How the machine was restricted for an experiment, see results/README.md.
+LIMITED = {"demo-avx2": ", limited to AVX2"}
 
 
 def training() -> str:
@@ -73,7 +76,8 @@ def training() -> str:
         rows.append(
             f"| `{command}` | {first['parameters']:,} | {first['epochs']} "
             f"| **{statistics.mean(accuracies):.2f} %** {spread} | {seeds} "
-            f"| {format_duration(seconds)} | {first['device']}, {first['precision']} |"
+            f"| {format_duration(seconds)} | {first['device']}, {first['precision']}"
+            f"{LIMITED.get(name, '')} |"
         )
     return "\n".join(rows)
 

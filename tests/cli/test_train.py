@@ -110,25 +110,45 @@ def test_the_metrics_are_written_after_each_epoch(tiny, tmp_path, monkeypatch):
     assert counts == [0, 1, 2, 3, 3]  # At the start, after each epoch, at the end.
 
 
-@pytest.mark.parametrize(
-    ("seconds", "dies_at", "history"), [(0, 3, [1, 2, 2, 3]), (10, 4, [1, 2, 3, 1, 2, 3])]
-)
-def test_the_metrics_are_complete_wherever_it_was_killed(
-    few, tiny, tmp_path, monkeypatch, seconds, dies_at, history
-):
-    """Also between the writing of an epoch's row and of a checkpoint that holds it."""
-    monkeypatch.setattr("s10.runtime.checkpoints.SECONDS", seconds)
-    run = Run.start(tmp_path, tiny)
-    save, save_history, counts = CheckpointFolder.save, Run.save_history, []
+def count_rows(monkeypatch):
+    """A list to which the rows of metrics.csv after each epoch are added."""
+    counts, on_epoch = [], MetricsFile.on_epoch
+
+    def count(hook, state):
+        on_epoch(hook, state)
+        counts.append(len(hook.run.history()))
+
+    monkeypatch.setattr(MetricsFile, "on_epoch", count)
+    return counts
+
+
+def die_while_saving(monkeypatch, epoch):
+    """Let the run die while it saves the checkpoint after this epoch."""
+    save = CheckpointFolder.save
 
     def die(folder, content):
-        if content["epoch"] == dies_at:
+        if content["epoch"] == epoch + 1:
             raise Died
         return save(folder, content)
 
-    def count(run, rows):
-        save_history(run, rows)
-        counts.append(len(run.history()))
+    monkeypatch.setattr(CheckpointFolder, "save", die)
+
+
+def test_an_epoch_that_is_trained_again_is_written_again(tiny, tmp_path, monkeypatch):
+    """Killed between the writing of an epoch's row and of the checkpoint that holds it."""
+    counts = count_rows(monkeypatch)
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        die_while_saving(patch, epoch=2)
+        train_run(tiny, tmp_path / "run")
+    assert counts == [1, 2]
+    train_run(tiny, tmp_path / "run", resume=True)
+    assert counts == [1, 2, 2, 3]
+
+
+def test_a_run_without_a_checkpoint_starts_its_metrics_again(few, tiny, tmp_path, monkeypatch):
+    """Its epochs are shorter than ten seconds, and it died at the first checkpoint."""
+    monkeypatch.setattr("s10.runtime.checkpoints.SECONDS", 10)
+    run, counts = Run.start(tmp_path, tiny), count_rows(monkeypatch)
 
     def train():
         seed_everything(0)
@@ -136,14 +156,11 @@ def test_the_metrics_are_complete_wherever_it_was_killed(
         fit(tiny.make_model(), tiny.train_loader(few), tiny.test_loader(few), tiny, few.classes,
             hooks=hooks)  # fmt: skip
 
-    monkeypatch.setattr(Run, "save_history", count)
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointFolder, "save", die)
-        with pytest.raises(Died):
-            train()
-    assert counts == history[: dies_at - 1]
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        die_while_saving(patch, epoch=3)
+        train()
     train()
-    assert counts == history
+    assert counts == [1, 2, 3, 1, 2, 3]
 
 
 def test_training_continues_without_room_for_the_metrics(tiny, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """What each of two processes does in test_distributed.py."""
 
+import functools
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
+@functools.cache
 def dataset():
     """40 images make 3 batches of 12 and one of 4."""
     return load_dataset("shapes").subset(40, 20)
@@ -78,8 +80,8 @@ def gradients(model: nn.Module, context: DistributedContext) -> dict:
     }
 
 
-class Labels(Hook):
-    """The labels of each epoch's batches, in this process."""
+class LabelsOf:
+    """A loader that keeps the labels of its batches."""
 
     def __init__(self, loader):
         self.loader, self.seen = loader, []
@@ -114,7 +116,7 @@ def run(context: DistributedContext, folder=None, *, hooks=(), recipe=RECIPE) ->
     """Train the plain network; the outcome as numbers and tensors."""
     images = dataset()
     model = plain_network()
-    loader = Labels(recipe.train_loader(images, rank=context.rank, world_size=context.world_size))
+    loader = LabelsOf(recipe.train_loader(images, rank=context.rank, world_size=context.world_size))
     all_hooks = [SyncProcesses(context), *hooks]
     if folder:
         all_hooks.append(Checkpointer(folder, resume=True, minutes=0, context=context))
@@ -157,17 +159,4 @@ def work(folder: Path) -> int:
         # At a real LR the processes have to stay the same network.
         found["trained"] = run(context, recipe=replace(RECIPE, lr_max=0.01))
         torch.save(found, folder / f"rank-{context.rank}.pt")
-    return 0
-
-
-def killed(folder: Path) -> int:
-    """The second process is killed within the second epoch."""
-
-    class Kill(Hook):
-        def on_step(self, state):
-            if (state.epoch, state.step, context.rank) == (2, 2, 1):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    with distributed_context(torch.device("cpu")) as context:
-        run(context, folder, hooks=[Kill()])
     return 0

@@ -8,12 +8,10 @@ import shutil
 import signal
 import time
 
-import numpy as np
 import pytest
 import torch
 from faults import as_root, damage, fill
 from interrupted import snapshot, train_to_the_end
-from PIL import Image
 from processes import exit_code, start, wait_for
 from safetensors.torch import load_file
 
@@ -65,20 +63,6 @@ def test_killed_at_any_moment_it_ends_the_same(end, tmp_path, kills):
 
 
 # The command line.
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """A folder of 48 + 8 small images of two classes."""
-    folder = tmp_path_factory.mktemp("images")
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 24), ("test", 4)):
-        for name in ("cat", "dog"):
-            (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
