@@ -72,7 +72,7 @@ def cifar10_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """The folder of a small run by the command line (as `make demo` is a larger one), its output."""
+    """A small run by the command line (`make demo` is a larger one): its folder, its output."""
     folder = tmp_path_factory.mktemp("demo") / "run"
     words = f"train --data shapes --width 4 --epochs 2 --precision fp32 --out {folder}"
     done = subprocess.run(

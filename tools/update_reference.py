@@ -42,6 +42,8 @@ def training() -> list[dict]:
     """An entry for each recipe that was trained over seeds: its curves, one list per seed."""
     entries = []
     for folder in sorted({path.parent.parent for path in RESULTS.glob("*/seed*/summary.json")}):
+        if folder.name.startswith("demo"):  # No notebook trains it.
+            continue
         summaries = sorted(
             (load(path) for path in folder.glob("seed*/summary.json")), key=lambda s: s["seed"]
         )
