@@ -4,7 +4,9 @@ The hashes were made by s10 0.1, before its code was divided into rooms.
 """
 
 import hashlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from s10.speed.recipes import LAPTOP
 # Other versions and CPUs round differently in the last bits.
 ENVIRONMENT = {
     "PyTorch": "2.14.1+cu130",
-    "CPU": "2 CPU cores (AMD EPYC)",
+    "CPU": "2 CPU cores (AMD EPYC), family 25, model 17",
     "instructions": "AVX512",
 }
 # SHA-256 of the final weights on `shapes`, at width 16, in fp32, with seed 0.
@@ -32,9 +34,14 @@ HASHES = {
 
 
 def environment() -> dict:
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.exists() else ""
+    numbers = dict(re.findall(r"^(cpu family|model)\s*: (\d+)$", text, re.M))
+    family, model = numbers.get("cpu family"), numbers.get("model")
+    name = describe_device(torch.device("cpu"))  # With the number of threads.
     return {
         "PyTorch": str(torch.__version__),
-        "CPU": describe_device(torch.device("cpu")),  # With the number of threads.
+        "CPU": f"{name}, family {family}, model {model}",
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
 
