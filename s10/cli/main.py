@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from s10.cli.arguments import make_parser, recipe_from_options
-from s10.cli.lr_range import lr_range_run
+from s10.cli.lr_range import lr_range
 from s10.cli.registry import RECIPES
 from s10.cli.runs import FIGURES, Run, commit, new_folder, versions
 from s10.cli.stopwatch import Stopwatch
 from s10.cli.train import plot_predictions, save_figures, train_run
 from s10.course.measured import submission_table
 from s10.course.timing import predicted_minutes
-from s10.datasets import SOURCES, ImageDataset, default_data_dir, load_dataset
+from s10.datasets import SOURCES, default_data_dir, load_dataset
 from s10.datasets.cifar10 import find_cifar10
 from s10.loaders import eval_loader
 from s10.predictions import Predictions
@@ -75,7 +75,11 @@ def train(options) -> int:
             run, result = train_run(
                 recipe,
                 context.broadcast(folder),  # Its name may hold the time.
-                **_shared(options),
+                device=options.device,
+                data_dir=options.data_dir,
+                data_url=options.data_url,
+                workers=options.workers,
+                overwrite=options.overwrite,
                 resume=bool(options.resume),
                 minutes=options.checkpoint_minutes,
                 views=options.views,
@@ -121,37 +125,6 @@ def _resume_command(folder: Path, options) -> str:
     return shlex.join(words + ["--deterministic"] * options.deterministic)
 
 
-def lr_range(options) -> int:
-    """`s10 lr-range`."""
-    recipe = recipe_from_options(options)
-    given = {"lr_low": options.lr_low, "lr_high": options.lr_high}
-    if options.method == "per-batch":
-        given["iterations"] = options.iterations
-    else:
-        given["epochs"] = options.range_epochs
-    folder = Path(options.out or f"{new_folder(recipe)}-lr-range")
-    with report_out_of_memory(recipe.batch_size):
-        result = lr_range_run(
-            recipe,
-            folder,
-            method=options.method,
-            seeds=range(recipe.seed, recipe.seed + options.seeds),
-            train_images=options.images,
-            **_shared(options),
-            # What is not given keeps the default of the range test itself.
-            **{name: value for name, value in given.items() if value is not None},
-        )
-    print(result.summary())
-    print(f"figure: {folder / 'lr_range.png'}")
-    return 0
-
-
-def _shared(options) -> dict:
-    """The arguments that `train_run` and `lr_range_run` have in common."""
-    names = ("device", "data_dir", "data_url", "workers", "overwrite")
-    return {name: getattr(options, name) for name in names}
-
-
 def evaluate(options) -> int:
     """`s10 evaluate`."""
     run = Run(Path(options.run_folder).expanduser())
@@ -159,18 +132,6 @@ def evaluate(options) -> int:
         raise InputError(f"there is no run {run.folder}")
     if options.out:
         check_writable(Path(options.out))
-    dataset, predictions = _evaluate_run(run, options)
-    _print_predictions(dataset.name, predictions, options.views)
-    if options.out:
-        out = Path(options.out)
-        out.mkdir(parents=True, exist_ok=True)
-        figures = plot_predictions(dataset, predictions)
-        save_figures(out, figures, f"{run.folder.name} on {dataset.name}")
-        print(f"figures: {out}")
-    return 0
-
-
-def _evaluate_run(run: Run, options) -> tuple[ImageDataset, Predictions]:
     recipe, device = run.recipe(), pick_device(options.device)
     model, metadata = run.load_model()
     dataset = load_dataset(options.data or recipe.data, options.data_dir, options.data_url)
@@ -187,7 +148,14 @@ def _evaluate_run(run: Run, options) -> tuple[ImageDataset, Predictions]:
     predictions = evaluate_with_tta(
         model.to(device), loader, dataset.classes, views=options.views or 1, precision=precision
     )
-    return dataset, predictions
+    _print_predictions(dataset.name, predictions, options.views)
+    if options.out:
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        figures = plot_predictions(dataset, predictions)
+        save_figures(out, figures, f"{run.folder.name} on {dataset.name}")
+        print(f"figures: {out}")
+    return 0
 
 
 def _print_predictions(name: str, predictions: Predictions, views: int | None) -> None:

@@ -422,12 +422,15 @@ def test_divergence_keeps_what_there_is(pets, tmp_path, capsys):
     assert (out / "metrics.csv").read_text().startswith("epoch,lr")
 
 
-@pytest.mark.parametrize("command", ["train", "lr-range"])
-def test_out_of_memory_names_a_batch_size(command, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [("train", "main.train_run"), ("lr-range", "lr_range.range_test_per_batch")],
+)
+def test_out_of_memory_names_a_batch_size(command, place, tmp_path, monkeypatch, capsys):
     def too_much(*_, **__):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(f"s10.cli.main.{command.replace('-', '_')}_run", too_much)
+    monkeypatch.setattr(f"s10.cli.{place}", too_much)
     assert main([command, "--data", "shapes", "--out", str(tmp_path)]) == 1
     assert "--set batch_size=256" in capsys.readouterr().err
 
