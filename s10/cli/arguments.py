@@ -1,6 +1,7 @@
 """What the command line understands: its commands, their options, and the recipe they ask for."""
 
 import argparse
+import contextlib
 import dataclasses
 import math
 
@@ -75,10 +76,8 @@ def _parse_value(text: str) -> object:
     if text.lower() in words:
         return words[text.lower()]
     for number in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return number(text)
-        except ValueError:
-            pass
     return text
 
 
@@ -98,7 +97,7 @@ def _add_train(command) -> None:
         help="the same bits each time on a GPU, too; slower (a CPU does so anyway)",
     )  # fmt: skip
     command.add_argument(
-        "--checkpoint-minutes", type=_minutes, default=5.0, metavar="N",
+        "--checkpoint-minutes", type=_at_least(0, float), default=5.0, metavar="N",
         help="save a checkpoint after every epoch (of short ones: every 10 seconds), and every "
         "N minutes within one (5)",
     )  # fmt: skip
@@ -120,8 +119,8 @@ def _add_lr_range(command) -> None:
     group.add_argument(
         "--epochs", dest="range_epochs", type=int, metavar="N", help="LRs, per-epoch (20)"
     )
-    group.add_argument("--images", type=_positive, metavar="N", help="only the first N images")
-    group.add_argument("--seeds", type=_positive, default=3, metavar="N", help="how many (3)")
+    group.add_argument("--images", type=_at_least(1), metavar="N", help="only the first N images")
+    group.add_argument("--seeds", type=_at_least(1), default=3, metavar="N", help="how many (3)")
     _add_out(command, "the curve")
 
 
@@ -177,7 +176,7 @@ def _add_device(command, workers: bool = False) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     if workers:
         command.add_argument(
-            "--workers", type=_not_negative, default=0, metavar="N",
+            "--workers", type=_at_least(0), default=0, metavar="N",
             help="processes for albumentations (0)",
         )  # fmt: skip
 
@@ -202,26 +201,14 @@ def _setting(text: str) -> tuple[str, str]:
     return field.strip(), value.strip()
 
 
-def _positive(text: str) -> int:
-    return _integer(text, 1)
+def _at_least(low: int, kind: type = int):
+    """The `type` of an option: finite numbers of this kind that are not below `low`."""
 
+    def convert(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if low <= kind(text) < math.inf:
+                return kind(text)
+        name = "an integer" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"must be {name} of at least {low}, not {text}")
 
-def _not_negative(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _integer(text: str, low: int) -> int:
-    value = int(text) if text.strip().lstrip("-").isdigit() else low - 1
-    if value < low:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least {low}, not {text}")
-    return value
-
-
-def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
-    return value
+    return convert
