@@ -14,6 +14,12 @@ def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1)
 
 
+def conv_bn_relu(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        conv3x3(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out), nn.ReLU()
+    )
+
+
 class StridedNet(nn.Module):
     """The network of `era1-s10-strided`.
 
@@ -28,12 +34,10 @@ class StridedNet(nn.Module):
         super().__init__()
         positive_int("num_classes", num_classes)
         positive_int("width", width)
-        self.prepblock = nn.Sequential(conv3x3(3, width), nn.BatchNorm2d(width), nn.ReLU())
+        self.prepblock = conv_bn_relu(3, width)
         self.R1 = self._strided(width, 2 * width)
         self.convblockx1 = nn.Sequential(*self._pooled(width, 2 * width), nn.Dropout(0.1))
-        self.convblockmid = nn.Sequential(
-            conv3x3(2 * width, 4 * width), nn.BatchNorm2d(4 * width), nn.ReLU()
-        )
+        self.convblockmid = conv_bn_relu(2 * width, 4 * width)
         self.R2 = self._strided(4 * width, 8 * width)
         self.convblockx2 = self._pooled(4 * width, 8 * width)
         self.pool = nn.MaxPool2d(4, 2)
@@ -42,12 +46,8 @@ class StridedNet(nn.Module):
     @staticmethod
     def _strided(channels_in: int, channels_out: int) -> nn.Sequential:
         return nn.Sequential(
-            conv3x3(channels_in, channels_out),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(),
-            conv3x3(channels_out, channels_out, stride=2),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(),
+            *conv_bn_relu(channels_in, channels_out),
+            *conv_bn_relu(channels_out, channels_out, stride=2),
         )
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from s10.custom_resnet import CustomResNet, conv3x3
+from s10.custom_resnet import CustomResNet, conv_block
 
 
 class SoftmaxNet(CustomResNet):
@@ -21,8 +21,9 @@ class ReluBeforeBNNet(CustomResNet):
 
     def __init__(self, num_classes: int = 10, width: int = 64):
         super().__init__(num_classes, width)
-        for block in [module for module in self.modules() if _ends_with_bn_relu(module)]:
-            block[-2], block[-1] = nn.ReLU(), block[-2]
+        for block in self.modules():
+            if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.ReLU):
+                block[-2], block[-1] = nn.ReLU(), block[-2]
 
 
 class TwoBranchesNet(CustomResNet):
@@ -44,9 +45,7 @@ class _TwoBranches(nn.Module):
         super().__init__()
         self.pooled = pooled
         self.strided = nn.Sequential(
-            conv3x3(channels_in, channels_out),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
+            *conv_block(channels_in, channels_out),
             nn.Conv2d(channels_out, channels_out, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(channels_out),
             nn.ReLU(inplace=True),
@@ -54,12 +53,3 @@ class _TwoBranches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pooled(x) + self.strided(x)
-
-
-def _ends_with_bn_relu(module: nn.Module) -> bool:
-    return (
-        isinstance(module, nn.Sequential)
-        and len(module) > 2
-        and isinstance(module[-2], nn.BatchNorm2d)
-        and isinstance(module[-1], nn.ReLU)
-    )
