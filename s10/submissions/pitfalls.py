@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from s10.datasets.dataset import ImageDataset, per_image_std
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
+from s10.submissions import recipes
 from s10.submissions.published import SUBMISSIONS
 from s10.submissions.schedules import OneCycleSteppedOncePerEpoch
 from s10.submissions.variants import ReluBeforeBNNet, SoftmaxNet, TwoBranchesNet
@@ -22,13 +22,7 @@ from s10.submissions.variants import ReluBeforeBNNet, SoftmaxNet, TwoBranchesNet
 class L2InAdam(Recipe):
     """Adam with an L2 term instead of decoupled decay."""
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
-        return torch.optim.Adam(
-            model.parameters(),
-            lr=self.lr_min,
-            betas=(self.momentum_max if momentum is None else momentum, self.beta2),
-            weight_decay=self.weight_decay,
-        )
+    make_optimizer = recipes.PublishedRecipe.make_optimizer
 
 
 class SGDInsteadOfAdam(Recipe):
@@ -68,8 +62,7 @@ class TwoBranches(Recipe):
 class PerImageStd(Recipe):
     """The standard deviation within each image, averaged, instead of that of all pixels."""
 
-    def normalization(self, dataset: ImageDataset) -> tuple[tuple, tuple]:
-        return dataset.mean, per_image_std(dataset.train_images)
+    normalization = recipes.Era1S10Strided.normalization
 
 
 class SteppedOncePerEpoch(Recipe):

@@ -5,6 +5,7 @@ PyTorch's defaults apply; `published.py` lists these choices with their reasons.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -60,6 +61,7 @@ class Era1S10Strided(PublishedRecipe):
     lr_min: float = lr_max / 100
     weight_decay: float = 1e-2
     pad: int = 0
+    cycle: ClassVar[type[OneCycle]] = OneCycleSteppedOncePerEpoch
 
     def __post_init__(self):
         super().__post_init__()
@@ -71,16 +73,10 @@ class Era1S10Strided(PublishedRecipe):
     def make_model(self, num_classes: int = 10) -> nn.Module:
         return StridedNet(num_classes, self.width)
 
-    def make_scheduler(
-        self,
-        optimizer: Optimizer,
-        steps_per_epoch: int,
-        *,
-        cycle: type[OneCycle] = OneCycleSteppedOncePerEpoch,
-    ) -> LRScheduler:
+    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
         final_lr = self.lr_min / 100
         return super().make_scheduler(
-            optimizer, steps_per_epoch, cycle=cycle, final_lr=final_lr, anneal="cos"
+            optimizer, steps_per_epoch, cycle=self.cycle, final_lr=final_lr, anneal="cos"
         )
 
     def normalization(self, dataset: ImageDataset) -> tuple[tuple, tuple]:
@@ -97,8 +93,7 @@ class Era1S10Strided(PublishedRecipe):
 class Era1S10StridedPerBatch(Era1S10Strided):
     """The same with the schedule stepped after every batch, as its README suggests."""
 
-    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-        return super().make_scheduler(optimizer, steps_per_epoch, cycle=OneCycle)
+    cycle = OneCycle
 
 
 @dataclass(frozen=True)
