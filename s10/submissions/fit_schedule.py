@@ -16,23 +16,20 @@ class FittedCycle(NamedTuple):
 
 
 def printed_rates(
-    max_lr: float,
-    final_div_factor: float,
-    *,
-    epochs: int,
-    steps_per_epoch: int,
-    pct_start: float,
-    div_factor: float,
+    max_lr: float, final_div_factor: float, *, epochs: int, steps_per_epoch: int, **settings
 ) -> np.ndarray:
     """The LR that a loop prints after each epoch's last `scheduler.step()`: float64 (epochs,).
 
     After the last epoch this is one step past the end of the schedule, where PyTorch's
     OneCycleLR continues along its last line, below its minimum.
+
+    Args:
+        settings: `pct_start` and `div_factor` of OneCycleLR.
     """
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1, momentum=0.9)
     schedule = OneCycleLR(
-        optimizer, max_lr, epochs=epochs, steps_per_epoch=steps_per_epoch, pct_start=pct_start,
-        div_factor=div_factor, final_div_factor=final_div_factor, anneal_strategy="linear",
+        optimizer, max_lr, epochs=epochs, steps_per_epoch=steps_per_epoch,
+        final_div_factor=final_div_factor, anneal_strategy="linear", **settings,
     )  # fmt: skip
     printed = []
     for step in range(1, epochs * steps_per_epoch + 1):

@@ -5,8 +5,8 @@ default of PyTorch. Each such choice is listed in `chosen` with its reason; ever
 that a recipe sets is stated in the README.
 """
 
-import importlib.resources
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -31,129 +31,118 @@ IMAGES = {
 class Submission:
     """One of the five, with its mistakes.
 
-    `stated_train` and `stated_test` are the accuracies of its README (fractions; None if
-    it states none), `parameters` those of its network at width 64. `chosen` names the
-    settings that the README leaves open, each with the value that we use and the reason.
-    `mistakes` are sentences about what a learner can see in it.
+    `chosen` names the settings that the README leaves open, each with the value that we use
+    and the reason. `stated_train` and `stated_test` are the accuracies of its README
+    (fractions; None if it states none), `parameters` those of its network at width 64, by
+    default the assignment's. `mistakes` are sentences about what a learner can see in it.
     """
 
     name: str
     recipe: Recipe
-    parameters: int
-    stated_train: float | None
-    stated_test: float | None
     chosen: dict[str, str]
+    stated_train: float | None = None
+    stated_test: float | None = None
+    parameters: int = 6_573_130
     mistakes: tuple[str, ...] = ()
 
     def log(self) -> pd.DataFrame | None:
         """Its published log, one row per epoch with the printed digits; None if it has none."""
-        path = importlib.resources.files("s10.submissions") / "logs" / f"{self.name}.csv"
-        if not path.is_file():
-            return None
-        with path.open(encoding="utf-8") as file:
-            return pd.read_csv(file, float_precision="round_trip")
+        path = Path(__file__).parent / "logs" / f"{self.name}.csv"
+        return pd.read_csv(path, float_precision="round_trip") if path.is_file() else None
 
 
-SUBMISSIONS = {
-    submission.name: submission
-    for submission in (
-        Submission(
-            "era1-s10-strided",
-            Era1S10Strided(),
-            parameters=5_362_954,
-            stated_train=0.8894,
-            stated_test=0.7837,
-            chosen={
-                "schedule": "stepped once per epoch: the README does not show the loop; stepped "
-                "once per epoch (or never) our run is within 1.4 points of the log's first two "
-                "epochs, stepped after every batch it is 3 to 11 points off "
-                "(results/first-epochs-cifar10-width64)",
-                "batch_size": "512: makes the 98 batches per epoch of its log",
-                **MOMENTUM_DEFAULTS,
-                **ADAM_DEFAULTS,
-            },
-            mistakes=(
-                "A random crop of 32 pixels without padding changes nothing.",
-                "An L2 term of 1e-2 in Adam is a strong one.",
-                "Two downsampling branches are added, so there is no identity path.",
-                "The images are divided by the mean standard deviation of single images.",
-                "Its log shows that the schedule was hardly stepped: the LR stays at its start.",
-            ),
+_IN_ORDER = (
+    Submission(
+        "era1-s10-strided",
+        Era1S10Strided(),
+        parameters=5_362_954,
+        stated_train=0.8894,
+        stated_test=0.7837,
+        chosen={
+            "schedule": "stepped once per epoch: the README does not show the loop; stepped "
+            "once per epoch (or never) our run is within 1.4 points of the log's first two "
+            "epochs, stepped after every batch it is 3 to 11 points off "
+            "(results/first-epochs-cifar10-width64)",
+            "batch_size": "512: makes the 98 batches per epoch of its log",
+            **MOMENTUM_DEFAULTS,
+            **ADAM_DEFAULTS,
+        },
+        mistakes=(
+            "A random crop of 32 pixels without padding changes nothing.",
+            "An L2 term of 1e-2 in Adam is a strong one.",
+            "Two downsampling branches are added, so there is no identity path.",
+            "The images are divided by the mean standard deviation of single images.",
+            "Its log shows that the schedule was hardly stepped: the LR stays at its start.",
         ),
-        Submission(
-            "era1-s10",
-            Era1S10(),
-            parameters=6_573_130,
-            stated_train=0.94486,
-            stated_test=0.9151,
-            chosen={
-                "lr_min": "0.000216: OneCycleLR starts at a 25th of LRMAX by default",
-                "final_lr": "LRMIN: no annihilation, as its list of tasks says",
-                "peak_epoch": "5: the assignment's",
-                "anneal": "cos: the default of PyTorch's OneCycleLR",
-                "weight_decay": "0: PyTorch's default",
-                **MOMENTUM_DEFAULTS,
-                **ADAM_DEFAULTS,
-                **IMAGES,
-            },
+    ),
+    Submission(
+        "era1-s10",
+        Era1S10(),
+        stated_train=0.94486,
+        stated_test=0.9151,
+        chosen={
+            "lr_min": "0.000216: OneCycleLR starts at a 25th of LRMAX by default",
+            "final_lr": "LRMIN: no annihilation, as its list of tasks says",
+            "peak_epoch": "5: the assignment's",
+            "anneal": "cos: the default of PyTorch's OneCycleLR",
+            "weight_decay": "0: PyTorch's default",
+            **MOMENTUM_DEFAULTS,
+            **ADAM_DEFAULTS,
+            **IMAGES,
+        },
+    ),
+    Submission(
+        "eva4-s11",
+        Eva4S11(),
+        stated_train=0.9636,
+        stated_test=0.9140,
+        chosen={
+            "optimizer": "SGD: its log prints a momentum, and an LR that suits SGD, not Adam",
+            **SGD_DEFAULTS,
+            **IMAGES,
+        },
+        mistakes=("LRMAX is the second of 20 evenly spaced LRs: the range test was too coarse.",),
+    ),
+    Submission(
+        "eva8-s8",
+        Eva8S8(),
+        parameters=6_575_370,
+        stated_train=0.92146,
+        stated_test=0.87,
+        chosen={
+            "lr_max": "0.1482: that of its log; the README prints 0.1552",
+            "final_lr": "a 50th of LRMIN: that of its log; the README prints a 100th",
+            "optimizer": "SGD: an LR of 0.15 suits SGD, not Adam",
+            **SGD_DEFAULTS,
+            "batch_size": "512: makes the 98 batches per epoch that explain its LRs",
+            **MOMENTUM_DEFAULTS,
+            "pad": "4: the assignment's; the README says only that it crops 32 × 32",
+            **IMAGES,
+        },
+        mistakes=(
+            "A softmax before the cross-entropy keeps the loss above ln(1 + 9/e).",
+            "The ReLU comes before the batch norm.",
+            "The schedule is stepped once past its end, below its minimum.",
+            "The README prints other settings than those that made its log.",
         ),
-        Submission(
-            "eva4-s11",
-            Eva4S11(),
-            parameters=6_573_130,
-            stated_train=0.9636,
-            stated_test=0.9140,
-            chosen={
-                "optimizer": "SGD: its log prints a momentum, and an LR that suits SGD, not Adam",
-                **SGD_DEFAULTS,
-                **IMAGES,
-            },
-            mistakes=(
-                "LRMAX is the second of 20 evenly spaced LRs: the range test was too coarse.",
-            ),
-        ),
-        Submission(
-            "eva8-s8",
-            Eva8S8(),
-            parameters=6_575_370,
-            stated_train=0.92146,
-            stated_test=0.87,
-            chosen={
-                "lr_max": "0.1482: that of its log; the README prints 0.1552",
-                "final_lr": "a 50th of LRMIN: that of its log; the README prints a 100th",
-                "optimizer": "SGD: an LR of 0.15 suits SGD, not Adam",
-                **SGD_DEFAULTS,
-                "batch_size": "512: makes the 98 batches per epoch that explain its LRs",
-                **MOMENTUM_DEFAULTS,
-                "pad": "4: the assignment's; the README says only that it crops 32 × 32",
-                **IMAGES,
-            },
-            mistakes=(
-                "A softmax before the cross-entropy keeps the loss above ln(1 + 9/e).",
-                "The ReLU comes before the batch norm.",
-                "The schedule is stepped once past its end, below its minimum.",
-                "The README prints other settings than those that made its log.",
-            ),
-        ),
-        Submission(
-            "eva6-s9",
-            Eva6S9(),
-            parameters=6_573_130,
-            stated_train=None,
-            stated_test=None,
-            chosen={
-                "optimizer": "SGD: the README explains the policy for SGD",
-                **SGD_DEFAULTS,
-                "lr_max": "0.8: from the example that it explains (Smith's, for a ResNet-56)",
-                "lr_min": "0.08: from the same example",
-                "final_lr": "a 10th of LRMIN: from the same example; it contradicts the list of "
-                "tasks, which forbids annihilation",
-                "momentum_min": "0.8: from the same example",
-                "momentum_max": "0.95: from the same example",
-                "peak_epoch": "5: the assignment's",
-                **IMAGES,
-            },
-            mistakes=("It states a target of 93% and no result.",),
-        ),
-    )
-}
+    ),
+    Submission(
+        "eva6-s9",
+        Eva6S9(),
+        chosen={
+            "optimizer": "SGD: the README explains the policy for SGD",
+            **SGD_DEFAULTS,
+            "lr_max": "0.8: from the example that it explains (Smith's, for a ResNet-56)",
+            "lr_min": "0.08: from the same example",
+            "final_lr": "a 10th of LRMIN: from the same example; it contradicts the list of "
+            "tasks, which forbids annihilation",
+            "momentum_min": "0.8: from the same example",
+            "momentum_max": "0.95: from the same example",
+            "peak_epoch": "5: the assignment's",
+            **IMAGES,
+        },
+        mistakes=("It states a target of 93% and no result.",),
+    ),
+)
+
+SUBMISSIONS = {submission.name: submission for submission in _IN_ORDER}

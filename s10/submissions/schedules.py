@@ -59,8 +59,12 @@ class OneCyclePerEpoch(LambdaLR):
 
     def step(self, epoch: int | None = None) -> None:
         super().step(epoch)
+        momentum = self.at(self.momenta, self.last_epoch)
         for group in self.optimizer.param_groups:
-            set_momentum(group, self.at(self.momenta, self.last_epoch))
+            if "betas" in group:  # Adam's β1
+                group["betas"] = (momentum, *group["betas"][1:])
+            else:
+                group["momentum"] = momentum
 
 
 class OneCycleSteppedOncePerEpoch(OneCycle):
@@ -79,11 +83,3 @@ class OneCycleSteppedOncePerEpoch(OneCycle):
             self.batches += 1
         if self.batches % self.batches_per_epoch == 0:
             super().step(epoch)
-
-
-def set_momentum(group: dict, momentum: float) -> None:
-    """Set the momentum of an optimizer's parameter group: β1 of Adam, or SGD's."""
-    if "betas" in group:
-        group["betas"] = (momentum, *group["betas"][1:])
-    else:
-        group["momentum"] = momentum
