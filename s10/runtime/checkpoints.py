@@ -272,7 +272,12 @@ class Checkpointer(Hook):
         folder = self.folder.folder
         try:
             self._check_same_run(state, content)
-            changed = self._changed_conditions(state, content["conditions"])
+            before = content["conditions"]
+            changed = "; ".join(
+                f"{name} was {before.get(name)}, is {value}"
+                for name, value in self._conditions(state).items()
+                if before.get(name) != value
+            )
             metrics = content["metrics"]
             if not self.context.is_main_process:  # The sums are counted in the main process.
                 metrics = {**metrics, "images": 0, "correct": 0, "loss_sum": 0.0}
@@ -307,13 +312,6 @@ class Checkpointer(Hook):
             "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         }
 
-    def _changed_conditions(self, state, before: dict) -> str:
-        return "; ".join(
-            f"{name} was {before.get(name)}, is {value}"
-            for name, value in self._conditions(state).items()
-            if before.get(name) != value
-        )
-
     def _check_same_run(self, state, content: dict) -> None:
         if differences := state.recipe.differences(content["recipe"]):
             raise InputError(f"its recipe differs: {'; '.join(differences)}")
@@ -322,13 +320,14 @@ class Checkpointer(Hook):
                 raise InputError(f"its {name} is {content['types'][name]}, not {type_name}")
         before, now = content["data"], self.data
         if before["classes"] != now["classes"]:
-            missing = [name for name in before["classes"] if name not in now["classes"]]
-            new = [name for name in now["classes"] if name not in before["classes"]]
+            changes = {
+                "missing": [name for name in before["classes"] if name not in now["classes"]],
+                "new": [name for name in now["classes"] if name not in before["classes"]],
+            }
+            found = [f"{', '.join(names)} {what}" for what, names in changes.items() if names]
             raise InputError(
                 "the images have other classes than those it was trained on: "
-                + (f"{', '.join(missing)} missing; " if missing else "")
-                + (f"{', '.join(new)} new" if new else "")
-                + ("" if missing or new else "their order differs")
+                + ("; ".join(found) or "their order differs")
             )
         if before["fingerprint"] != now["fingerprint"]:
             raise InputError(
