@@ -29,10 +29,8 @@ class ImageDataset:
         cls, name, classes, train_images, train_labels, test_images, test_labels
     ) -> "ImageDataset":
         """A dataset whose `mean` and `std` are measured on the training images."""
-        mean, std = channel_statistics(train_images)
-        return cls(
-            name, tuple(classes), train_images, train_labels, test_images, test_labels, mean, std
-        )
+        arrays = (train_images, train_labels, test_images, test_labels)
+        return cls(name, tuple(classes), *arrays, *channel_statistics(train_images))
 
     def subset(self, train: int | None = None, test: int | None = None) -> "ImageDataset":
         """The first `train` training and `test` test images, with the same `mean` and `std`."""

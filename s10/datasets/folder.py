@@ -42,27 +42,23 @@ def load_folder(folder: Path) -> ImageDataset:
         )
     if len(classes) < 2:
         raise InputError(f"{folder / 'train'} has {len(classes)} class folders: {layout}")
-    train_images, train_labels, train_resized = _load_split(folder / "train", classes)
-    test_images, test_labels, test_resized = _load_split(folder / "test", classes)
-    resized, total = train_resized + test_resized, len(train_images) + len(test_images)
-    if resized:
+    train, train_resized = _load_split(folder / "train", classes)
+    test, test_resized = _load_split(folder / "test", classes)
+    if resized := train_resized + test_resized:
         print(
-            f"{resized} of {total} images in {folder} were not 32×32: "
+            f"{resized} of {len(train[0]) + len(test[0])} images in {folder} were not 32×32: "
             "resized (shorter side to 32) and center-cropped",
             file=sys.stderr,
         )
-    name = f"folder:{folder.resolve().name}"
-    return ImageDataset.from_arrays(
-        name, classes, train_images, train_labels, test_images, test_labels
-    )
+    return ImageDataset.from_arrays(f"folder:{folder.resolve().name}", classes, *train, *test)
 
 
 def _class_names(split: Path) -> list[str]:
     return sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _load_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Images, labels, and how many images were resized."""
+def _load_split(split: Path, classes: list[str]) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    """Images and labels, and how many images were resized."""
     images, labels, resized = [], [], 0
     for label, name in enumerate(classes):
         paths = sorted(p for p in (split / name).iterdir() if p.suffix.lower() in SUFFIXES)
@@ -74,7 +70,7 @@ def _load_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray
             images.append(image)
             labels.append(label)
             resized += was_resized
-    return np.stack(images), np.array(labels, np.int64), resized
+    return (np.stack(images), np.array(labels, np.int64)), resized
 
 
 def _load_image(path: Path) -> tuple[np.ndarray, bool]:

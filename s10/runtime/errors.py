@@ -18,9 +18,8 @@ def positive_int(name: str, value: object) -> int:
 
 def positive_float(name: str, value: object) -> float:
     """Return `value` if it is a finite number above 0; otherwise raise an InputError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{name} must be a number above 0, not {value!r}")
-    if not (math.isfinite(value) and value > 0):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and value > 0):
         raise InputError(f"{name} must be a number above 0, not {value!r}")
     return float(value)
 
