@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -19,59 +18,11 @@ from distributed_worker import (
 from processes import exit_code, start, start_all, wait_for
 from torch import nn
 
-from s10 import InputError, Recipe
+from s10 import InputError
 from s10.cli.main import main
 from s10.runtime.checkpoints import CheckpointFolder, read_checkpoint
 from s10.runtime.distributed import SINGLE_PROCESS, distributed_context
 from s10.runtime.errors import S10Error
-
-# Shards.
-
-
-@pytest.mark.parametrize("world_size", [2, 4])
-@pytest.mark.parametrize("augment", ["batched", "albumentations"])
-def test_each_image_once_an_epoch_over_all_processes(few, tiny, world_size, augment):
-    recipe = replace(tiny, augment=augment, flip=False, cutout=0, pad=0)
-    shards = [recipe.train_loader(few, rank=r, world_size=world_size) for r in range(world_size)]
-    for (images, labels), *parts in zip(recipe.train_loader(few), *shards, strict=True):
-        assert len({len(part[1]) for part in parts}) == 1
-        assert torch.equal(torch.cat([part[1] for part in parts]), labels)
-        assert torch.equal(torch.cat([part[0] for part in parts]), images)
-
-
-def test_batched_augmentation_does_not_depend_on_the_number_of_processes(few, tiny):
-    shards = [tiny.train_loader(few, rank=rank, world_size=2) for rank in range(2)]
-    for (images, _), *parts in zip(tiny.train_loader(few), *shards, strict=True):
-        assert torch.equal(torch.cat([part[0] for part in parts]), images)
-
-
-def test_albumentations_augments_the_shards_differently(few, tiny):
-    """The same images in both: with the same random numbers they would look the same."""
-    same = replace(few, train_images=few.train_images[:1].repeat(200, axis=0))
-    recipe = replace(tiny, augment="albumentations")
-    first, second = (
-        next(iter(recipe.train_loader(same, rank=rank, world_size=2)))[0] for rank in range(2)
-    )
-    assert not torch.equal(first, second)
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "world_size", "batch"), [(25, 2, 25), (64, 3, 64), (99, 3, 2), (500, 16, 200)]
-)
-def test_what_does_not_divide_equally_is_refused(few, tiny, batch_size, world_size, batch):
-    """200 images in batches of 99: the last one has 2, for 3 processes."""
-    with pytest.raises(InputError, match=f"one has {batch}, which {world_size} pro") as error:
-        replace(tiny, batch_size=batch_size).train_loader(few, rank=0, world_size=world_size)
-    assert "\n" not in str(error.value)
-
-
-def test_the_assignment_divides_among_2_4_8_and_16_processes(few):
-    big = replace(few, train_images=few.train_images.repeat(250, axis=0)[:50_000],
-                  train_labels=few.train_labels.repeat(250)[:50_000])  # fmt: skip
-    for world_size in (2, 4, 8, 16):
-        loader = Recipe(pad=0).train_loader(big, rank=1, world_size=world_size)
-        assert loader.shard(0) == slice(512 // world_size, 1024 // world_size)
-
 
 # Two processes over gloo.
 
@@ -124,6 +75,14 @@ def assert_close(found: dict, alone: dict) -> None:
         close = {"abs": 1 / 30} if "accuracy" in name else {"rel": 1e-5}
         assert found["history"][name] == pytest.approx(values, **close), name
     assert torch.allclose(found["logits"], alone["logits"], rtol=1e-4, atol=1e-5)
+
+
+def test_each_batch_is_that_of_one_process(pair, alone):
+    """Each image once an epoch; more about the shards is in test_loaders.py."""
+    first, second = (found["whole"]["labels"] for found in pair[0])
+    assert len(alone["labels"]) == 8
+    for labels, *shards in zip(alone["labels"], first, second, strict=True):
+        assert torch.equal(torch.cat(shards), labels)
 
 
 def test_the_metrics_are_those_of_all_images(pair, alone):

@@ -142,28 +142,6 @@ def test_the_loss_scaler_continues(dataset, recipe, tmp_path, whole, fp16_scaler
     assert_same(whole, resumed)  # Scaling by powers of two changes no bit.
 
 
-def test_a_step_with_infinite_gradients_is_skipped_and_the_scale_halved(
-    dataset, recipe, fp16_scaler
-):
-    class Overflow(Hook):
-        """In the fourth step one gradient is infinite."""
-
-        def on_start(self, state):
-            self.step, self.weights = 0, []
-            weight = next(state.model.parameters())
-            weight.register_hook(lambda grad: grad / (0.0 if self.step == 3 else 1.0))
-
-        def on_step(self, state):
-            self.step += 1
-            self.weights.append(next(state.model.parameters()).detach().clone())
-
-    overflow, scales = Overflow(), Scales()
-    train(dataset, recipe, hooks=[overflow, scales])
-    assert scales.scales[:8] == [1024, 1024, 2048, 1024, 1024, 1024, 2048, 2048]
-    assert torch.equal(overflow.weights[3], overflow.weights[2])
-    assert not torch.equal(overflow.weights[4], overflow.weights[3])
-
-
 @pytest.mark.parametrize("scaled_first", [True, False])
 def test_from_fp16_to_another_precision_and_back(
     dataset, recipe, tmp_path, monkeypatch, scaled_first
