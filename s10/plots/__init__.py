@@ -3,13 +3,12 @@
 from s10.plots.images import plot_images, plot_misclassified
 from s10.plots.lr_range import plot_lr_range
 from s10.plots.predictions import plot_class_accuracy, plot_confusion
-from s10.plots.training import plot_curves, plot_history_lr, plot_schedule, plot_schedules
+from s10.plots.training import plot_curves, plot_schedule, plot_schedules
 
 __all__ = [
     "plot_class_accuracy",
     "plot_confusion",
     "plot_curves",
-    "plot_history_lr",
     "plot_images",
     "plot_lr_range",
     "plot_misclassified",

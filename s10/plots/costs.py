@@ -1,13 +1,12 @@
 """What single changes of a recipe cost or gain, as bars."""
 
-import itertools
-
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from s10.plots.style import TEST, TRAIN, new_figure, style_axes
 
-# A bar more than this many times as long as the next one is cut off.
+# A bar more than this many times as long as the next longest one is cut off.
 LONGEST = 3
 
 
@@ -46,7 +45,8 @@ def _plot_bars(table: pd.DataFrame, name: str, value: str, labels: pd.Series, st
     figure, axes = new_figure(8, 0.32 * len(table) + 1.1)
     axes.axvspan(-std, std, color="0.85", label="± 1 standard deviation of the recipe")
     values, rows = table[value], range(len(table))
-    limit = _longest_bar(values)
+    bars = values[values > 0].sort_values(ascending=False)
+    limit = bars[bars <= LONGEST * bars.shift(-1, fill_value=np.inf)].max() if len(bars) else 1.0
     is_cut = values > limit
     errors = table["std"].mask(is_cut)
     lengths = values.fillna(0).clip(upper=1.1 * limit)
@@ -70,12 +70,3 @@ def _plot_bars(table: pd.DataFrame, name: str, value: str, labels: pd.Series, st
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     style_axes(axes)
     return figure
-
-
-def _longest_bar(values: pd.Series) -> float:
-    """The largest value that is not more than LONGEST times the next one."""
-    ordered = sorted(values[values > 0], reverse=True) or [1.0]
-    for value, following in itertools.pairwise(ordered):
-        if value <= LONGEST * following:
-            return value
-    return ordered[-1]

@@ -27,12 +27,10 @@ def plot_images(
         size: of an image, in inches.
     """
     rows = max(1, -(-len(images) // columns))
-    lines = [0] * rows
-    for index, name in enumerate(names):
-        lines[index // columns] = max(lines[index // columns], len(name.splitlines()))
-    figure, axes = new_figure(
-        size * columns, 0.4 + size * rows + 0.2 * sum(lines), rows, columns, squeeze=False
-    )
+    lines = [len(name.splitlines()) for name in names]
+    lines = sum(max(lines[start : start + columns]) for start in range(0, len(lines), columns))
+    height = 0.4 + size * rows + 0.2 * lines
+    figure, axes = new_figure(size * columns, height, rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image in zip(axes.flat, images, strict=False):
@@ -52,7 +50,6 @@ def plot_misclassified(
     predicted: str | None = None,
     count: int = 20,
     columns: int = 5,
-    title: str = "",
 ) -> Figure:
     """The misclassified images, most confident mistakes first.
 
@@ -68,14 +65,14 @@ def plot_misclassified(
         f"true: {row.true} ({row.probability_true:.0%})"
         for row in shown.itertuples()
     ]
-    what = f"{len(table)} of {len(predictions.labels)} images are misclassified"
+    title = f"{len(table)} of {len(predictions.labels)} images are misclassified"
     if true or predicted:
         pair = f"{true or 'any class'} misclassified as {predicted or 'another'}"
-        what = f"{pair}: {len(table)} of {len(predictions.labels)} images"
-    what += f"; the {len(shown)} most confident mistakes"
+        title = f"{pair}: {len(table)} of {len(predictions.labels)} images"
+    title += f"; the {len(shown)} most confident mistakes"
     size = 1.75
     # matplotlib does not wrap a title; about 11 characters of it fit into an inch.
-    title = title or textwrap.fill(what, int(11 * size * columns))
+    title = textwrap.fill(title, int(11 * size * columns))
     return plot_images(
         images[shown["index"]], names, columns=columns, title=title, size=size, fontsize=9
     )

@@ -7,7 +7,7 @@ from s10.lr_finder import LRRange
 from s10.plots.style import MARK, PALETTE, TRAIN, new_figure, style_axes
 
 
-def plot_lr_range(result: LRRange, title: str = "") -> Figure:
+def plot_lr_range(result: LRRange) -> Figure:
     """Loss or accuracy against LR: the curve of each seed, their median, LRMIN and LRMAX.
 
     Over several seeds a band shows their range, and marks at the bottom show what
@@ -28,24 +28,22 @@ def plot_lr_range(result: LRRange, title: str = "") -> Figure:
     for name, rate, style in (("LRMIN", result.lr_min, ":"), ("LRMAX", result.lr_max, "--")):
         axes.axvline(rate, color=MARK, linestyle=style, label=f"{name} {rate:.2g}")
     if several:
+        marks = {"markersize": 10, "markeredgewidth": 2, "transform": axes.get_xaxis_transform()}
         for column, height, color, label in (
             ("lr_max", 0.06, MARK, "LRMAX of each seed"),
             ("steepest", 0.02, PALETTE[7], "steepest slope of each seed"),
         ):
-            axes.plot(
-                result.choices[column], [height] * len(result.choices), "|", color=color,
-                markersize=10, markeredgewidth=2, transform=axes.get_xaxis_transform(), label=label,
-            )  # fmt: skip
+            rates = result.choices[column]
+            axes.plot(rates, [height] * len(rates), "|", color=color, label=label, **marks)
     if is_loss:
-        axes.set_xscale("log")
         # A diverging loss would flatten everything else.
         start, lowest = float(median.iloc[0]), float(low.min())
-        axes.set_ylim(0.9 * lowest, start + 0.6 * (start - lowest))
+        axes.set(xscale="log", ylim=(0.9 * lowest, start + 0.6 * (start - lowest)))
+        axes.set(xlabel="LR (log scale)", ylabel="training loss")
     else:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("LR (log scale)" if is_loss else "LR")
-    axes.set_ylabel("training loss" if is_loss else "training accuracy after one epoch")
-    axes.set_title(title or f"LR range test: LRMAX {result.lr_max:.2g}", loc="left")
+        axes.set(xlabel="LR", ylabel="training accuracy after one epoch")
+    axes.set_title(f"LR range test: LRMAX {result.lr_max:.2g}", loc="left")
     axes.legend(frameon=False, fontsize=8)
     style_axes(axes)
     return figure

@@ -9,7 +9,7 @@ from s10.plots.style import MARK, TRAIN, new_figure, style_axes
 from s10.predictions import Predictions
 
 
-def plot_class_accuracy(predictions: Predictions, title: str = "") -> Figure:
+def plot_class_accuracy(predictions: Predictions) -> Figure:
     """The accuracy of each class with its 95% Wilson interval, highest first."""
     table = predictions.class_accuracy().dropna()
     table = table.sort_values("accuracy", ascending=False, ignore_index=True)
@@ -22,18 +22,15 @@ def plot_class_accuracy(predictions: Predictions, title: str = "") -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("accuracy (%) with 95% confidence interval")
     best, worst = table.iloc[0], table.iloc[-1]
-    axes.set_title(
-        title
-        or f"Lowest: {worst['class']} ({worst.accuracy:.1%}), highest: {best['class']} "
-        f"({best.accuracy:.1%}), overall: {predictions.accuracy:.2%} (dashed)",
-        loc="left",
-        fontsize="medium",
-    )
+    title = f"Lowest: {worst['class']} ({worst.accuracy:.1%}), "
+    title += f"highest: {best['class']} ({best.accuracy:.1%}), "
+    title += f"overall: {predictions.accuracy:.2%} (dashed)"
+    axes.set_title(title, loc="left", fontsize="medium")
     style_axes(axes)
     return figure
 
 
-def plot_confusion(predictions: Predictions, title: str = "") -> Figure:
+def plot_confusion(predictions: Predictions) -> Figure:
     """The confusion matrix as counts; only the mistakes are colored, so that they stand out."""
     # With scipy.stats, which it imports, seaborn takes most of a second; only this needs it.
     import seaborn as sns
@@ -52,14 +49,12 @@ def plot_confusion(predictions: Predictions, title: str = "") -> Figure:
     )  # fmt: skip
     for diagonal in axes.texts[:: len(names) + 1]:
         diagonal.set_weight("bold")
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(axis="x", rotation=60)
     axes.tick_params(axis="y", rotation=0)
-    pairs = predictions.confused_pairs()
-    summary = "No mistakes"
+    title, pairs = "No mistakes", predictions.confused_pairs()
     if len(pairs):
         top = pairs.iloc[0]
-        summary = f"Most frequent: {top.true} misclassified as {top.predicted}, {top['count']}×"
-    axes.set_title(title or summary, loc="left", fontsize="medium")
+        title = f"Most frequent: {top.true} misclassified as {top.predicted}, {top['count']}×"
+    axes.set_title(title, loc="left", fontsize="medium")
     return figure

@@ -71,13 +71,6 @@ def test_curves_show_the_history(history):
     assert accuracy.lines[1].get_ydata() == pytest.approx(100 * history["test_accuracy"])
     assert f"test {history['test_accuracy'].iloc[-1]:.2%}" in accuracy.get_title(loc="left")
     assert texts(loss.get_legend().get_texts()) == ["train", "test"]
-    assert plots.plot_curves(history, "Run 1").get_suptitle() == "Run 1"
-
-
-def test_lr_and_momentum_of_the_history(history):
-    top, bottom = plots.plot_history_lr(history).axes
-    assert top.lines[0].get_ydata().tolist() == history["lr"].tolist()
-    assert bottom.lines[0].get_ydata().tolist() == history["momentum"].tolist()
 
 
 def test_the_schedule_has_its_peak_marked():
@@ -131,12 +124,11 @@ def test_the_lr_range_of_several_seeds_shows_what_each_chooses():
 
 
 def test_the_lr_range_of_one_seed_per_epoch():
-    axes = plots.plot_lr_range(lr_range(1, "per-epoch"), "Classic").axes[0]
+    axes = plots.plot_lr_range(lr_range(1, "per-epoch")).axes[0]
     assert len(axes.lines) == 1 + 1 + 2
     assert texts(axes.get_legend().get_texts())[0] == "one seed"
     assert axes.get_ylabel() == "training accuracy after one epoch"
     assert axes.yaxis.get_major_formatter()(0.5) == "50%"
-    assert axes.get_title(loc="left") == "Classic"
 
 
 def test_class_accuracy_is_sorted_and_has_intervals(predictions):
@@ -268,7 +260,6 @@ def test_an_ablation_of_small_and_negative_gains_shows_all_of_them():
 def test_figures_are_legible_at_notebook_size(predictions, history, shapes, costs):
     figures = [
         plots.plot_curves(history),
-        plots.plot_history_lr(history),
         plots.plot_class_accuracy(predictions),
         plots.plot_confusion(predictions),
         plots.plot_misclassified(shapes.test_images, predictions),
