@@ -1,7 +1,6 @@
 """The drawings show what the code computes, and are legible at a notebook's width."""
 
 import itertools
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from torch import nn
 
-from s10 import CustomResNet, InputError, OneCycle, Recipe
+from s10 import CustomResNet, InputError
 from s10.course import figures
 from s10.course.figures.__main__ import DRAWINGS, main, save_all
 from s10.custom_resnet import ResBlock
@@ -126,17 +125,16 @@ def test_bottleneck_counts_the_weights(drawn):
     assert f"{2 * 128 * 32 + 32 * 32 * 9:,} weights" in other
 
 
-@pytest.mark.parametrize(("channels_in", "channels_out"), [(4, 2), (3, 3)])
-def test_one_by_one_adds_up(channels_in, channels_out):
-    figure = figures.one_by_one(channels_in, channels_out)
+def test_one_by_one_adds_up(drawn):
+    figure = drawn["one_by_one"]
     texts = [text.get_text().replace("−", "-") for text in figure.axes[0].texts]
     products = [float(text[2:]) for text in texts if text.startswith("= ")]
     factors = [float(text[2:]) for text in texts if text.startswith("× ") and text[2] in "-0123456"]
     pixels = [float(text) for text in texts if text.isdigit()]
-    assert len(products) == channels_in
+    assert len(products) == 4
     assert products == [a * b for a, b in zip(pixels, factors, strict=True)]
     assert f"{sum(products):g}" in texts
-    assert f"= {channels_in * channels_out} weights" in title(figure)
+    assert "= 8 weights" in title(figure)
 
 
 def test_network_shows_what_receptive_fields_computes(drawn):
@@ -215,24 +213,6 @@ def test_one_cycle_arithmetic_of_the_assignment(drawn):
     rates = figure.axes[0].lines[0].get_ydata()
     assert len(rates) == 24 * 98
     assert int(np.argmax(rates)) == 489
-
-
-@dataclass(frozen=True)
-class CosineRecipe(Recipe):
-    def make_scheduler(self, optimizer, steps_per_epoch):
-        return OneCycle(
-            optimizer, lr_max=self.lr_max, lr_min=self.lr_min, epochs=self.epochs,
-            steps_per_epoch=steps_per_epoch, peak_epoch=self.peak_epoch, anneal="cos",
-        )  # fmt: skip
-
-
-def test_one_cycle_arithmetic_of_other_recipes():
-    text = all_text(figures.one_cycle_arithmetic(CosineRecipe(epochs=10), 20))
-    assert "step 99 = 5 × 20 − 1" in text
-    assert "on average" in text
-    # With the peak at the end the LR only rises.
-    text = all_text(figures.one_cycle_arithmetic(replace(Recipe(), peak_epoch=24), 20))
-    assert "falls" not in text
 
 
 def test_triangular_and_annihilation(drawn):

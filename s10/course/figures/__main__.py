@@ -8,17 +8,8 @@ import pandas as pd
 from s10.course import figures
 from s10.course.figures.drawing import save_drawing
 
-DRAWINGS = (
-    "shortcuts",
-    "bottleneck",
-    "one_by_one",
-    "network",
-    "lr_range_anatomy",
-    "one_cycle_arithmetic",
-    "triangular_and_annihilation",
-    "five_networks",
-    "newton_schulz",
-)
+# All figures that need no data; `receptive_fields` is a table.
+DRAWINGS = sorted({*figures.__all__} - {"degradation", "patch_correlation", "receptive_fields"})
 # A measurement, not a drawing: the figure needs the stored table.
 DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")
 

@@ -19,7 +19,7 @@ from s10.custom_resnet import CustomResNet, ResBlock
 STAGES = ("prep", "layer1", "layer2", "layer3", "pool")
 
 # Heights and sizes in inches: the row of boxes, the lines of text above and below it.
-NAMES, LANE, SHAPES, FIELDS = 3.52, 2.6, 1.62, 1.1
+NAMES, LANE, SHAPES, FIELDS = 3.52, 2.6, 1.62, 0.68
 HEIGHT, BOX, GAP, RADIUS = 1.1, 0.6, 0.16, 0.09
 
 
@@ -71,22 +71,19 @@ def network(width: int = 64) -> Figure:
     image = 0.31
     canvas.box(image, LANE, 0.5, HEIGHT, "image", Color.NORM)
     canvas.note(image, SHAPES, times(*IMAGE), ha="center")
-    _draw_field(canvas, image, side, None, f"{side} px")
+    _draw_field(canvas, image, side)
     right = image + 0.25
     for stage in stages:
         x, right = _draw_stage(canvas, right, getattr(model, stage.name), stage.name)
-        shape = times(stage.channels, stage.height, stage.width)
-        canvas.note(x, SHAPES, shape, ha="center")
-        _draw_field(canvas, x, side, stage.field, f"{stage.field} px")
+        canvas.note(x, SHAPES, times(*stage[1:4]), ha="center")
+        _draw_field(canvas, x, side, stage.field)
     x, right = _draw_stage(canvas, right, model.fc, "fc")
     canvas.note(x, SHAPES, str(model.fc.out_features), ha="center")
-    captions = (
-        (SHAPES, "output: channels × height × width"),
-        (FIELDS - 0.05, "receptive field of one unit (orange), to scale with the image (gray)"),
-    )
-    for y, caption in captions:
-        canvas.note(0.02, y + 0.21, caption, color="0.35")
-    canvas.note(7.34, SHAPES + 0.21, "pool: max pooling, BN: batch norm", ha="right", color="0.35")
+    above, gray = SHAPES + 0.21, {"color": "0.35"}
+    caption = "receptive field of one unit (orange), to scale with the image (gray)"
+    canvas.note(0.02, FIELDS + 0.58, caption, **gray)
+    canvas.note(0.02, above, "output: channels × height × width", **gray)
+    canvas.note(7.34, above, "pool: max pooling, BN: batch norm", ha="right", **gray)
     return canvas.figure
 
 
@@ -116,17 +113,17 @@ def _draw_stage(canvas: Canvas, left: float, stage: nn.Module, name: str) -> tup
     return middle, end
 
 
-def _draw_field(canvas: Canvas, x: float, image: int, field: int | None, text: str) -> None:
-    """The image as a gray square and the receptive field of one unit over it, to scale."""
+def _draw_field(canvas: Canvas, x: float, image: int, field: int = 0) -> None:
+    """The image as a gray square, and over it the receptive field of one unit, to scale."""
     scale = 0.3 / image
-    y = FIELDS - 0.42
-    if field is not None:
-        canvas.square(x, y, scale * field, facecolor=tint(Color.POOL, 0.45), edgecolor=Color.POOL)
-    gray = "0.75" if field is None or field < image else "none"
-    canvas.square(x, y, 0.3, facecolor=gray, edgecolor=Color.LINE, linewidth=1)
-    if field is not None and field < image:
-        canvas.square(x, y, scale * field, facecolor=tint(Color.POOL, 0.9), edgecolor=Color.POOL)
-    canvas.note(x, FIELDS - 0.98, text, ha="center")
+    beyond = field > image  # Then the image is an outline over the field.
+    gray = "none" if beyond else "0.75"
+    canvas.square(x, FIELDS, scale * image, facecolor=gray, edgecolor=Color.LINE, zorder=2)
+    if field:
+        strength, zorder = (0.45, 1) if beyond else (0.9, 3)
+        orange = {"facecolor": tint(Color.POOL, strength), "edgecolor": Color.POOL}
+        canvas.square(x, FIELDS, scale * field, zorder=zorder, **orange)
+    canvas.note(x, FIELDS - 0.56, f"{field or image} px", ha="center")
 
 
 def _layers(block: nn.Module) -> str:
@@ -137,7 +134,7 @@ def _layers(block: nn.Module) -> str:
             names += [""] if names else []  # Apart from the convolution before it.
             names.append(f"{times(*layer.kernel_size)} conv")
         elif isinstance(layer, nn.MaxPool2d):
-            names.append(f"pool {times(_side(layer.kernel_size), _side(layer.kernel_size))}")
+            names.append(f"pool {times(layer.kernel_size, layer.kernel_size)}")
         elif isinstance(layer, (nn.BatchNorm2d, nn.ReLU, nn.Linear)):
             names.append(type(layer).__name__.replace("BatchNorm2d", "BN"))
     return "\n".join(names)

@@ -24,9 +24,8 @@ def newton_schulz() -> Figure:
             axes.loglog(start, value, color=PALETTE[count // 2], linewidth=2, label=label)
     axes.axhspan(0.68, 1.2, color="0.9", zorder=0)
     axes.text(0.0011, 1.55, "all about 1", va="center", fontsize=9, color="0.3")
-    axes.set_ylim(1e-3, 3)
+    axes.set(ylim=(1e-3, 3), ylabel="singular value of the step")
     axes.set_xlabel("singular value of the momentum (divided by its Frobenius norm)")
-    axes.set_ylabel("singular value of the step")
     axes.set_title("Three iterations equalize all but the smallest singular values", loc="left")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     style_axes(axes)
@@ -34,12 +33,12 @@ def newton_schulz() -> Figure:
 
 
 @keep_random_state
-def patch_correlation(dataset: ImageDataset, count: int = 1000) -> Figure:
+def patch_correlation(dataset: ImageDataset) -> Figure:
     """Correlations of the 12 values of a 2 × 2 patch, before and after the whitening layer.
 
-    Measured on the first `count` training images.
+    Measured on the first 1,000 training images.
     """
-    pixels = normalize(dataset.train_images[:count], dataset.mean, dataset.std)
+    pixels = normalize(dataset.train_images[:1000], dataset.mean, dataset.std)
     model = WhitenedNet(width=1)
     model.whiten(pixels)
     with torch.no_grad():
@@ -51,8 +50,7 @@ def patch_correlation(dataset: ImageDataset, count: int = 1000) -> Figure:
     for axes, title, rows in zip(panels, titles, values, strict=True):
         image = axes.imshow(torch.corrcoef(rows), cmap="RdBu", vmin=-1, vmax=1)
         axes.set_title(title, loc="left", fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     panels[0].set_yticks([1.5, 5.5, 9.5], ["red", "green", "blue"])
     figure.colorbar(image, ax=panels, label="correlation", shrink=0.9)
     return figure

@@ -110,11 +110,10 @@ def _layers(module: nn.Module, separator: str = " → ") -> str:
         name = NAMES.get(type(layer).__name__, type(layer).__name__)
         if is_conv and layer.stride[0] > 1:
             name += f", stride {layer.stride[0]}"
-        if isinstance(layer, nn.MaxPool2d):
-            if layer.kernel_size != 2:
-                name += f" {layer.kernel_size}"
-            if layer.stride != layer.kernel_size:
-                name += f", stride {layer.stride}"
+        if isinstance(layer, nn.MaxPool2d) and layer.kernel_size != 2:
+            name += f" {layer.kernel_size}"
+        if isinstance(layer, nn.MaxPool2d) and layer.stride != layer.kernel_size:
+            name += f", stride {layer.stride}"
         if text:
             text += "\n" + separator.lstrip() if is_conv else separator
         text += name
