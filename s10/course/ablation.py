@@ -69,18 +69,13 @@ def stored_ablation(name: str) -> pd.DataFrame:
     entries = _stored_entries(name)
     full, rows = entries.pop(None), []
     for ingredient, entry in entries.items():
-        values = 100 * np.array(entry["test_accuracy"])
-        rows.append(
-            {
-                "ingredient": TERMS.get(ingredient, ingredient),
-                "without": values.mean(),
-                "std": values.std(ddof=1) if len(values) > 1 else np.nan,
-                "gain": 100 * np.mean(full["test_accuracy"]) - values.mean(),
-                "time": np.median(entry["seconds"]) / np.median(full["seconds"]),
-                "seeds": len(values),
-            }
-        )
-    return pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
+        values = 100 * pd.Series(entry["test_accuracy"])
+        gain = 100 * np.mean(full["test_accuracy"]) - values.mean()
+        time = np.median(entry["seconds"]) / np.median(full["seconds"])
+        term = TERMS.get(ingredient, ingredient)
+        rows.append((term, values.mean(), values.std(), gain, time, len(values)))
+    table = pd.DataFrame(rows, columns=["ingredient", "without", "std", "gain", "time", "seeds"])
+    return table.sort_values("gain", ascending=False, ignore_index=True)
 
 
 def full_recipe_accuracies(name: str) -> np.ndarray:

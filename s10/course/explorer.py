@@ -9,6 +9,8 @@ from s10.plots.training import plot_schedule
 from s10.recipe import Recipe
 from s10.schedules import simulate_schedule
 
+STEPS_PER_EPOCH = 98
+
 
 def cycle_figure(
     peak_epoch: int = 5,
@@ -16,25 +18,18 @@ def cycle_figure(
     div: float = 1000,
     momentum_max: float = 0.95,
     momentum_min: float = 0.85,
-    *,
-    epochs: int = 24,
-    steps_per_epoch: int = 98,
 ) -> Figure:
     """LR and momentum of one choice; LRMIN is `lr_max / div`, at the start and at the end."""
     recipe = Recipe(
-        epochs=epochs,
-        peak_epoch=peak_epoch,
-        lr_max=lr_max,
-        lr_min=lr_max / div,
-        momentum_max=momentum_max,
+        peak_epoch=peak_epoch, lr_max=lr_max, lr_min=lr_max / div, momentum_max=momentum_max,
         momentum_min=min(momentum_min, momentum_max),
-    )
-    make_scheduler = partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch)
-    rates, momenta = simulate_schedule(make_scheduler, epochs * steps_per_epoch)
-    return plot_schedule(rates, momenta, steps_per_epoch)
+    )  # fmt: skip
+    make_scheduler = partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH)
+    rates, momenta = simulate_schedule(make_scheduler, recipe.epochs * STEPS_PER_EPOCH)
+    return plot_schedule(rates, momenta, STEPS_PER_EPOCH)
 
 
-def explore_one_cycle(epochs: int = 24, steps_per_epoch: int = 98) -> None:
+def explore_one_cycle() -> None:
     """Show sliders for peak epoch, LRMAX, div and momentum, and the resulting schedule.
 
     Without ipywidgets, or with the environment variable S10_STATIC set (as when
@@ -42,29 +37,25 @@ def explore_one_cycle(epochs: int = 24, steps_per_epoch: int = 98) -> None:
     """
     from IPython.display import display
 
-    sizes = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
     try:
         import ipywidgets as widgets
     except ImportError:
         widgets = None
     if widgets is None or os.environ.get("S10_STATIC"):
         print("sliders appear here when the cell is run with ipywidgets (Colab has it)")
-        display(cycle_figure(**sizes))
+        display(cycle_figure())
         return
 
     def slider(kind, value, low, high, description, **options):
-        return kind(
-            value, min=low, max=high, description=description, continuous_update=False, **options
-        )
+        options |= {"description": description, "continuous_update": False}
+        return kind(value, min=low, max=high, **options)
 
     sliders = {
-        "peak_epoch": slider(widgets.IntSlider, 5, 1, epochs, "peak epoch"),
+        "peak_epoch": slider(widgets.IntSlider, 5, 1, Recipe().epochs, "peak epoch"),
         "lr_max": slider(widgets.FloatLogSlider, 0.01, -4, 0, "LRMAX"),
         "div": slider(widgets.FloatLogSlider, 1000, 0, 4, "div"),
         "momentum_max": slider(widgets.FloatSlider, 0.95, 0.5, 0.99, "β1 max", step=0.01),
         "momentum_min": slider(widgets.FloatSlider, 0.85, 0, 0.99, "β1 min", step=0.01),
     }
-    figure = widgets.interactive_output(
-        lambda **choice: display(cycle_figure(**choice, **sizes)), sliders
-    )
+    figure = widgets.interactive_output(lambda **choice: display(cycle_figure(**choice)), sliders)
     display(widgets.VBox(list(sliders.values())), figure)

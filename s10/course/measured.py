@@ -52,20 +52,13 @@ def pitfall_costs(data: str, width: int) -> pd.DataFrame:
     with one seed), cost (mean of the assignment's recipe minus `test`), seeds (how many)
     and diverged (how many of them).
     """
-    base, table = base_accuracies(data, width), []
+    base, rows = base_accuracies(data, width).mean(), []
     for entry in stored_submissions(data, width, "trap"):
-        values = 100 * np.array([value for value in entry["test_accuracy"] if value is not None])
-        table.append(
-            {
-                "pitfall": entry["name"],
-                "test": values.mean() if len(values) else np.nan,
-                "std": values.std(ddof=1) if len(values) > 1 else np.nan,
-                "cost": base.mean() - values.mean() if len(values) else np.nan,
-                "seeds": len(entry["seeds"]),
-                "diverged": sum(entry["diverged"]),
-            }
-        )
-    table = pd.DataFrame(table, columns=["pitfall", "test", "std", "cost", "seeds", "diverged"])
+        values = _in_percent(entry["test_accuracy"])
+        mean, std = values.mean(), values.std()
+        seeds, diverged = len(entry["seeds"]), sum(entry["diverged"])
+        rows.append((entry["name"], mean, std, base - mean, seeds, diverged))
+    table = pd.DataFrame(rows, columns=["pitfall", "test", "std", "cost", "seeds", "diverged"])
     return table.sort_values("cost", ascending=False, na_position="first", ignore_index=True)
 
 
@@ -90,15 +83,9 @@ def parts_and_whole(data: str, width: int) -> pd.DataFrame:
             for name, pitfall in PITFALLS.items()
             if pitfall.explains(entry["name"]) and name in costs
         ]
-        values = [value for value in entry["test_accuracy"] if value is not None]
-        rows.append(
-            {
-                "submission": entry["name"],
-                "pitfalls": len(parts),
-                "sum of the parts": costs[parts].sum(skipna=False) if parts else 0.0,
-                "the whole": base - 100 * np.mean(values) if values else np.nan,
-            }
-        )
+        total = costs[parts].sum(skipna=False) if parts else 0.0
+        whole = base - _in_percent(entry["test_accuracy"]).mean()
+        rows.append((entry["name"], len(parts), total, whole))
     return pd.DataFrame(rows, columns=["submission", "pitfalls", "sum of the parts", "the whole"])
 
 
@@ -120,9 +107,14 @@ def first_epochs(name: str = "era1-s10-strided") -> pd.DataFrame:
 
 
 def _percent(fractions: list[float | None]) -> str:
-    """ "91.40" for one, "91.40 ± 0.21" for several; None stands for a run that diverged."""
-    values = 100 * np.array([value for value in fractions if value is not None])
-    if not len(values):
+    """ "91.40" for one, "91.40 ± 0.21" for several, "diverged" if all runs did."""
+    values = _in_percent(fractions)
+    if values.empty:
         return "diverged"
-    spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+    spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
     return f"{values.mean():.2f}{spread}"
+
+
+def _in_percent(fractions: list[float | None]) -> pd.Series:
+    """Without None, which stands for a run that diverged. The mean of nothing is NaN."""
+    return 100 * pd.Series(fractions, dtype=float).dropna()

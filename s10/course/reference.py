@@ -149,16 +149,11 @@ def plot_reference_runs(history: pd.DataFrame, recipe: Recipe, data: str) -> Fig
             )  # fmt: skip
         else:  # A band without width would be invisible.
             axes.plot(epochs, curves[0], color=TEST, label="one stored run")
-    axes.plot(
-        history["epoch"], 100 * history["test_accuracy"], "o-", color=MARK, markersize=3,
-        label="your run",
-    )  # fmt: skip
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("test accuracy (%)")
-    axes.set_title(
-        "Your run and the stored ones" if entry else "Your run; there are no stored ones of it",
-        loc="left",
-    )
+    yours = 100 * history["test_accuracy"]
+    axes.plot(history["epoch"], yours, "o-", color=MARK, markersize=3, label="your run")
+    axes.set(xlabel="epoch", ylabel="test accuracy (%)")
+    title = "Your run and the stored ones" if entry else "Your run; there are no stored ones of it"
+    axes.set_title(title, loc="left")
     axes.legend(frameon=False, loc="lower right")
     style_axes(axes)
     return figure
