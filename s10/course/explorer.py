@@ -21,9 +21,12 @@ def cycle_figure(
 ) -> Figure:
     """LR and momentum of one choice; LRMIN is `lr_max / div`, at the start and at the end."""
     recipe = Recipe(
-        peak_epoch=peak_epoch, lr_max=lr_max, lr_min=lr_max / div, momentum_max=momentum_max,
+        peak_epoch=peak_epoch,
+        lr_max=lr_max,
+        lr_min=lr_max / div,
+        momentum_max=momentum_max,
         momentum_min=min(momentum_min, momentum_max),
-    )  # fmt: skip
+    )
     make_scheduler = partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH)
     rates, momenta = simulate_schedule(make_scheduler, recipe.epochs * STEPS_PER_EPOCH)
     return plot_schedule(rates, momenta, STEPS_PER_EPOCH)
