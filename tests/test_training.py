@@ -443,7 +443,7 @@ def test_sigterm_ends_the_run_after_the_step(few, tiny):
     before = signal.getsignal(signal.SIGTERM)
     recorder = Recorder(("step", 2, 1, 1), send_sigterm)
     _, result = run(few, tiny, hooks=[recorder])
-    # It arrives while the hooks of one step are called, so that step's are told at the next one.
+    # It arrives after StopOnSignal was called for that step, so one more step is made.
     assert recorder.calls[-2:] == [("step", 2, 2, 1), ("end", 2, 2, 1)]
     assert (result.interrupted, result.signal, result.terminated) == (True, signal.SIGTERM, True)
     assert signal.getsignal(signal.SIGTERM) is before
