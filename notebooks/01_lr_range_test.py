@@ -131,7 +131,7 @@ show(sample_params, BatchTransform, cutout_mask)
 # %% [markdown]
 # And as the pipeline of [albumentations](https://albumentations.ai) that the assignment asks for,
 # one image at a time. Both draw from the same distribution; the library's tests check that.
-# `s10 train --augment albumentations` trains with this one.
+# `s10 train --set augment=albumentations` trains with this one.
 
 # %%
 from s10.transforms import albumentations_pipeline

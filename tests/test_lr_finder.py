@@ -151,7 +151,7 @@ def test_model_optimizer_and_random_state_are_what_they_were(parts, tiny):
     assert torch.equal(torch.get_rng_state(), random_states[0])
     assert np.array_equal(np.random.get_state()[1], random_states[1])
     assert random.getstate() == random_states[2]
-    # And the test itself begins anew: with a fresh model and optimizer it is the same.
+    # And the test itself starts from scratch: with a fresh model and optimizer it is the same.
     fresh = CustomResNet(10, 4)
     fresh_optimizer = tiny.make_optimizer(fresh, momentum=optimizer.param_groups[0]["betas"][0])
     assert used.curves.equals(per_batch((fresh, fresh_optimizer, loader)).curves)

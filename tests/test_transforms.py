@@ -133,7 +133,7 @@ def test_the_square_is_8_by_8_in_every_image(decoded):
 
 
 def test_an_image_is_flipped_about_as_often_as_not_in_the_next_epoch():
-    """Not by turns: each epoch draws anew."""
+    """Not alternating: each epoch draws its own."""
     first, second = (
         sample_params(1000, torch.Generator().manual_seed(seed), pad=4, flip=True, cutout=8).flip
         for seed in (0, 1)

@@ -12,7 +12,7 @@ from s10.runtime.files import check_writable, write_atomically
 @pytest.mark.parametrize("content", ["text: ½ × é\n", b"\x00bytes\r\n"])
 def test_what_is_written_is_read(tmp_path, content):
     path = tmp_path / "file"
-    for _ in range(2):  # Anew, and in place of the first.
+    for _ in range(2):  # A new file, then one that replaces it.
         write_atomically(path, content)
         assert path.read_bytes() == (content if isinstance(content, bytes) else content.encode())
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
