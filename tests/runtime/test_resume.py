@@ -443,10 +443,25 @@ def test_a_signal_between_two_steps_loses_nothing(
     assert resumed.steps == 4
 
 
+class SignalInEvaluation(Hook):
+    """Send this process SIGTERM while it evaluates the second epoch."""
+
+    def on_start(self, state):
+        def forward(module, inputs):
+            if not module.training and len(state.history) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        state.model.register_forward_pre_hook(forward)
+
+
 def test_a_signal_during_an_evaluation_stops_after_the_epoch(dataset, recipe, tmp_path, whole):
-    hook = SignalAt(signal.SIGTERM, epoch=2)
-    assert train(dataset, recipe, tmp_path, minutes=60, hooks=[hook]).result.interrupted
-    assert train(dataset, recipe, tmp_path).steps in (3, 4)
+    stopped = train(dataset, recipe, tmp_path, minutes=60, hooks=[SignalInEvaluation()])
+    assert stopped.result.interrupted
+    assert stopped.result.history["epoch"].tolist() == [1, 2]
+    assert stopped.steps == 8
+    resumed = train(dataset, recipe, tmp_path)
+    assert_same(whole, resumed)
+    assert resumed.steps == 4
 
 
 def test_a_signal_during_the_last_evaluation_comes_too_late(dataset, recipe, tmp_path):

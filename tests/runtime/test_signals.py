@@ -126,7 +126,7 @@ def test_in_another_thread_no_handler_is_set():
     assert found == before
 
 
-def test_the_stop_button_pressed_twice_ends_the_step_at_once(few, tiny):
+def test_the_stop_button_pressed_twice_ends_the_step_at_once(few, tiny, capsys):
     """The epochs so far are kept."""
 
     class Twice(Hook):
@@ -139,3 +139,4 @@ def test_the_stop_button_pressed_twice_ends_the_step_at_once(few, tiny):
     assert outcome.result.interrupted
     assert outcome.result.history["epoch"].tolist() == [1]
     assert len(outcome.result.predictions.labels) == 100
+    assert capsys.readouterr().out.endswith("stopped after 1 of 3 epochs and 2 of 4 batches\n")
