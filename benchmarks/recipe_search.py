@@ -3,7 +3,7 @@
     python benchmarks/recipe_search.py --width 16 lr_max=0.02 label_smoothing=0.1
     python benchmarks/recipe_search.py --recipe laptop-94 --hold-out 5000 low_res_fraction=0
 
-One run on CIFAR-10 without its last training images, judged by those: the test images
+One run on CIFAR-10 without a sample of its training images, judged by that: the test images
 must not choose anything. Appends a row to results/recipe-search.csv (or --csv FILE).
 """
 

@@ -119,7 +119,7 @@ def _add_lr_range(command) -> None:
     group.add_argument(
         "--epochs", dest="range_epochs", type=int, metavar="N", help="LRs, per-epoch (20)"
     )
-    group.add_argument("--images", type=_at_least(1), metavar="N", help="only the first N images")
+    group.add_argument("--images", type=_at_least(1), metavar="N", help="only a sample of N images")
     group.add_argument("--seeds", type=_at_least(1), default=3, metavar="N", help="how many (3)")
     _add_out(command, "the curve")
 

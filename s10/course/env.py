@@ -44,7 +44,7 @@ class NotebookEnv:
         return smoke if self.smoke else full
 
     def subset(self, train: int, test: int) -> ImageDataset:
-        """The first `train` training and `test` test images, for a short experiment."""
+        """A sample of `train` training and `test` test images, for a short experiment."""
         return self.dataset.subset(self.size(train, smoke=256), self.size(test, smoke=100))
 
     def minutes(self, epochs: int, dataset: ImageDataset | None = None) -> float:

@@ -33,26 +33,28 @@ class ImageDataset:
         return cls(name, tuple(classes), *arrays, *channel_statistics(train_images))
 
     def subset(self, train: int | None = None, test: int | None = None) -> "ImageDataset":
-        """The first `train` training and `test` test images, with the same `mean` and `std`."""
-        return replace(
-            self,
-            train_images=self.train_images[:train],
-            train_labels=self.train_labels[:train],
-            test_images=self.test_images[:test],
-            test_labels=self.test_labels[:test],
-        )
+        """`train` training and `test` test images (`stratified`), with the same mean and std."""
+        kept = stratified(self.train_labels, train), stratified(self.test_labels, test)
+        return self._with(self.train_images, self.train_labels, kept[0],
+                          self.test_images, self.test_labels, kept[1])  # fmt: skip
 
     def hold_out(self, count: int) -> "ImageDataset":
-        """Replace the test images by the last `count` training images.
+        """Replace the test images by `count` of the training images (`stratified`).
 
         This is for choosing a setting, for which the test images must not be used.
         """
+        held_out = stratified(self.train_labels, count)
+        rest = np.setdiff1d(np.arange(len(self.train_labels)), held_out)
+        return self._with(self.train_images, self.train_labels, rest,
+                          self.train_images, self.train_labels, held_out)  # fmt: skip
+
+    def _with(self, train_images, train_labels, train, test_images, test_labels, test):
         return replace(
             self,
-            train_images=self.train_images[:-count],
-            train_labels=self.train_labels[:-count],
-            test_images=self.train_images[-count:],
-            test_labels=self.train_labels[-count:],
+            train_images=train_images[train],
+            train_labels=train_labels[train],
+            test_images=test_images[test],
+            test_labels=test_labels[test],
         )
 
     def fingerprint(self) -> str:
@@ -78,6 +80,22 @@ class ImageDataset:
             "std": list(self.std),
             "fingerprint": self.fingerprint(),
         }
+
+
+def stratified(labels: np.ndarray, count: int | None = None, seed: int = 0) -> np.ndarray:
+    """Choose `count` images at random so that every class has its share, to within one image.
+
+    A larger sample contains a smaller one. The indices are in ascending order, int64 (count,);
+    all of them if there are no more than `count`, or if it is None.
+    """
+    generator = np.random.default_rng(seed)
+    # Each image gets a place between 0 and 1, evenly spaced within its class; the shift makes
+    # it random which class gets the last image.
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    return np.sort(np.argsort(place, kind="stable")[:count])
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:

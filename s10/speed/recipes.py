@@ -132,10 +132,10 @@ class LaptopRecipe(FastRecipe):
         return WhitenedNet(num_classes, self.width)
 
     def initial_model(self, dataset: ImageDataset) -> nn.Module:
-        """The network with its first layer whitening the first training images."""
+        """The network with its first layer whitening a sample of the training images."""
         model = self.make_model(len(dataset.classes))
         mean, std = self.normalization(dataset)
-        model.whiten(normalize(dataset.train_images[:WHITENING_IMAGES], mean, std))
+        model.whiten(normalize(dataset.subset(WHITENING_IMAGES).train_images, mean, std))
         return model
 
 

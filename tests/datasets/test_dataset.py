@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s10 import ImageDataset, InputError, load_dataset
-from s10.datasets.dataset import channel_statistics, per_image_std
+from s10.datasets.dataset import channel_statistics, per_image_std, stratified
 
 
 @pytest.fixture
@@ -25,22 +25,61 @@ def test_from_arrays_measures_the_training_images(dataset):
     assert dataset.std == pytest.approx(dataset.train_images.std((0, 1, 2)) / 255, abs=1e-4)
 
 
-def test_a_subset_is_the_first_images_with_the_same_statistics(dataset):
-    subset = dataset.subset(8, 3)
-    assert np.array_equal(subset.train_images, dataset.train_images[:8])
-    assert np.array_equal(subset.train_labels, dataset.train_labels[:8])
-    assert np.array_equal(subset.test_images, dataset.test_images[:3])
-    assert np.array_equal(subset.test_labels, dataset.test_labels[:3])
+def by_class(counts):
+    """Data that lie class by class, as in folders; each image has a color of its own."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.zeros((len(labels), 32, 32, 3), np.uint8) + np.arange(
+        len(labels), dtype=np.uint8
+    ).reshape(-1, 1, 1, 1)
+    return ImageDataset.from_arrays("classes", map(str, counts), images, labels, images, labels)
+
+
+def test_a_subset_is_balanced_and_keeps_the_order_and_the_statistics():
+    dataset = by_class([40, 40, 40, 40, 40])
+    subset = dataset.subset(60, 50)
+    assert np.bincount(subset.train_labels).tolist() == [12] * 5
+    assert np.bincount(subset.test_labels).tolist() == [10] * 5
+    chosen = subset.train_images[:, 0, 0, 0]
+    assert (np.diff(chosen) > 0).all()
+    assert np.array_equal(subset.train_labels, chosen // 40)
     assert (subset.mean, subset.std) == (dataset.mean, dataset.std)
     assert dataset.subset().fingerprint() == dataset.fingerprint()
+    assert dataset.subset(60, 50).fingerprint() == subset.fingerprint()
 
 
-def test_held_out_images_replace_the_test_images(dataset):
-    held_out = dataset.hold_out(5)
-    assert np.array_equal(held_out.train_images, dataset.train_images[:15])
-    assert np.array_equal(held_out.train_labels, dataset.train_labels[:15])
-    assert np.array_equal(held_out.test_images, dataset.train_images[15:])
-    assert np.array_equal(held_out.test_labels, dataset.train_labels[15:])
+def test_held_out_images_are_balanced_and_replace_the_test_images():
+    dataset = by_class([40, 40, 40, 40, 40])
+    held_out = dataset.hold_out(50)
+    assert np.bincount(held_out.test_labels).tolist() == [10] * 5
+    assert np.bincount(held_out.train_labels).tolist() == [30] * 5
+    numbers = [*held_out.train_images[:, 0, 0, 0], *held_out.test_images[:, 0, 0, 0]]
+    assert sorted(numbers) == list(range(200))
+    assert np.array_equal(held_out.train_labels, held_out.train_images[:, 0, 0, 0] // 40)
+    assert np.array_equal(held_out.test_labels, held_out.test_images[:, 0, 0, 0] // 40)
+
+
+@pytest.mark.parametrize("counts", [[100, 100], [7, 93, 250], [1, 1, 1, 400], [5000] * 10])
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.77, 1])
+def test_every_class_has_its_share_to_within_one_image(counts, fraction):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    chosen = stratified(labels, count := round(fraction * len(labels)))
+    assert len(chosen) == len(np.unique(chosen)) == count
+    share = np.bincount(labels[chosen], minlength=len(counts)) - np.array(counts) * fraction
+    assert np.abs(share).max() <= 1
+
+
+def test_a_sample_is_random_and_contains_the_smaller_ones():
+    labels = np.repeat([0, 1], 500)
+    chosen = stratified(labels, 100)
+    assert set(stratified(labels, 30)) < set(chosen)
+    assert 400 < np.ptp(chosen[:50]) < 500  # From all over the class, not its beginning.
+    assert len(set(stratified(labels, 100, seed=1)) & set(chosen)) < 30
+    firsts = {int(labels[stratified(labels, 1, seed)[0]]) for seed in range(20)}
+    assert firsts == {0, 1}
+
+
+def test_more_than_there_are_is_all_in_order():
+    assert stratified(np.array([2, 0, 1]), 5).tolist() == [0, 1, 2]
 
 
 def test_the_fingerprint_covers_images_labels_and_their_split(dataset):
