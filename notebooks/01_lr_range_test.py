@@ -216,15 +216,20 @@ my_lr_min = None
 # [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
 
 # %%
-model = s10.CustomResNet(len(dataset.classes), recipe.width).to(device)
-optimizer = recipe.make_optimizer(model, momentum=recipe.momentum_min)
-batches = recipe.train_loader(dataset, device)
+def make_model():
+    return recipe.initial_model(dataset).to(device)
+
+
+def make_loader(recipe):
+    return recipe.train_loader(dataset, device)
+
+
 iterations = env.size(100, smoke=20)
 print(f"3 seeds, {iterations} batches each: about {3 * iterations * env.seconds_per_step:.0f} s")
 
 found = s10.range_test_per_batch(
-    model, optimizer, batches, lr_low=1e-6, lr_high=1.0, iterations=iterations, seeds=(0, 1, 2),
-    on_seed=lambda seed: print(f"seed {seed}", flush=True),
+    make_model, make_loader, recipe, lr_low=1e-6, lr_high=1.0, iterations=iterations,
+    seeds=(0, 1, 2), on_seed=lambda seed: print(f"seed {seed}", flush=True),
 )
 print(found.summary())
 env.add_caption(s10.plot_lr_range(found))
@@ -332,7 +337,7 @@ subset = dataset.subset(env.size(5000, smoke=128))
 env.print_estimate(20, subset)
 test_epochs = functools.partial(
     s10.range_test_per_epoch,
-    lambda: s10.CustomResNet(len(dataset.classes), recipe.width).to(device),
+    make_model,
     lambda seeded: seeded.train_loader(subset, device),
     recipe,
     epochs=env.size(20, smoke=4),

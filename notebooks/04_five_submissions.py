@@ -169,7 +169,7 @@ subset = env.subset(10_000, 2_000)
 as_eva4 = replace(eva4.recipe, width=recipe.width, batch_size=recipe.batch_size, data=dataset.name)
 env.print_estimate(20, subset)
 range_test = s10.range_test_per_epoch(
-    lambda: s10.CustomResNet(len(dataset.classes), recipe.width).to(device),
+    lambda: as_eva4.initial_model(subset).to(device),
     lambda seeded: seeded.train_loader(subset, device),
     as_eva4,
     epochs=env.size(20, smoke=4),

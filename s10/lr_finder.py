@@ -24,7 +24,6 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim import Optimizer
 
 from s10.loaders import set_epoch
 from s10.metrics import TrainingDiverged
@@ -105,28 +104,30 @@ class LRRange:
 
 
 def range_test_per_batch(
-    model: nn.Module,
-    optimizer: Optimizer,
-    batches,
+    make_model: Callable[[], nn.Module],
+    make_loader: Callable[[Recipe], object],
+    recipe: Recipe,
     *,
     lr_low: float = 1e-6,
     lr_high: float = 1.0,
     iterations: int = 100,
     seeds: Sequence[int] = (0, 1, 2),
-    precision: str = "auto",
     on_seed: Callable[[int], None] | None = None,
 ) -> LRRange:
     """Loss against LR, which grows exponentially with each batch.
 
-    For each seed a copy of the model gets new initial weights and is trained with a copy
-    of the optimizer on other batches. Model, optimizer and random state are unchanged
-    afterwards, and the loader is set to epoch 1.
+    Each seed starts from the model that a run of that seed starts from, and sees other
+    batches. The momentum is that of the cycle's peak: with a larger one the loss lags
+    behind the growing LR, and LRMAX comes out too large. The random state is unchanged
+    afterwards.
 
     Args:
-        optimizer: with the momentum that LRMAX meets at the peak of the cycle,
-            `recipe.make_optimizer(model, momentum=recipe.momentum_min)`. With a larger
-            one the loss lags behind the growing LR, and LRMAX comes out too large.
-        batches: `recipe.train_loader(…)` on the model's device, or a DataLoader.
+        make_model: returns the model to start from, on its device; a copy of it is trained.
+            `lambda: recipe.initial_model(dataset)` for new weights, which differ from
+            seed to seed, or `lambda: model` for the weights that it has.
+        make_loader: returns the training batches of a recipe, such as
+            `lambda recipe: recipe.train_loader(dataset)`, or a DataLoader.
+        recipe: of which the optimizer and the precision are used, too.
         lr_low, lr_high: the range; iterations: the batches from one to the other.
         on_seed: called with each seed before its run.
 
@@ -140,22 +141,17 @@ def range_test_per_batch(
     if iterations < 10:
         raise InputError(f"iterations must be at least 10, not {iterations}")
     curves, choices = [], []
-    with _random_state_kept(), _epoch_1_afterwards(batches):
+    with _random_state_kept():
+        recipe = recipe.at_peak()
+        batches = make_loader(recipe)
         for number, seed in enumerate(seeds):
             if on_seed is not None:
                 on_seed(seed)
-            seed_everything(seed)
-            # Together, so that the copied optimizer holds the copied parameters.
-            trial, trial_optimizer = copy.deepcopy((model, optimizer))
-            _initialize(trial)
-            trial_optimizer.state.clear()
-            chosen = pick_precision(precision, next(trial.parameters()).device)
+            model = _initial_model(make_model, seed)
             rates = [
                 lr_low * (lr_high / lr_low) ** (k / (iterations - 1)) for k in range(iterations)
             ]
-            losses = _sweep(
-                trial, trial_optimizer, _endless(batches, 1 + number * 1000), rates, chosen
-            )
+            losses = _sweep(model, _endless(batches, 1 + number * 1000), recipe, rates)
             rates = np.array(rates[: len(losses)])
             # Noise of single batches is smoothed over a twenty-fifth of the range.
             smooth = gaussian_filter1d(losses, iterations / 25, mode="nearest")
@@ -175,15 +171,14 @@ def range_test_per_epoch(
     seeds: Sequence[int] = (0,),
     on_epoch: Callable[[int, float, float], None] | None = None,
 ) -> LRRange:
-    """Training accuracy against LR: a fresh network for each LR, one epoch each.
+    """Training accuracy against LR: the same start for each LR, one epoch each.
 
-    The classic kind: `epochs` LRs, evenly spaced from `lr_low` to `lr_high`, each with new
-    initial weights and the momentum of the cycle's peak. The random state is unchanged
-    afterwards.
+    The classic kind: `epochs` LRs, evenly spaced from `lr_low` to `lr_high`, each from the
+    model and with the batches of a run of that seed, and with the momentum of the cycle's
+    peak. The random state is unchanged afterwards.
 
     Args:
-        make_model: returns a new network on its device.
-        make_loader: returns the training batches of a recipe (the seed is set here).
+        make_model, make_loader, recipe: as for `range_test_per_batch`.
         on_epoch: called with seed, LR and accuracy after each epoch.
     """
     _check_range(lr_low, lr_high, epochs, seeds)
@@ -191,12 +186,11 @@ def range_test_per_epoch(
     rates = np.linspace(lr_low, lr_high, epochs)
     with _random_state_kept():
         for seed in seeds:
-            seeded = dataclasses.replace(recipe, seed=seed)
+            seeded = dataclasses.replace(recipe.at_peak(), seed=seed)
             batches = make_loader(seeded)
             accuracies = []
             for rate in rates:
-                seed_everything(seed)
-                model = make_model().to(memory_format=torch.channels_last)
+                model = _initial_model(make_model, seed)
                 accuracies.append(_one_epoch(model, batches, seeded, float(rate)))
                 if on_epoch is not None:
                     on_epoch(seed, float(rate), accuracies[-1])
@@ -245,10 +239,12 @@ def choose_from_accuracy(rates: np.ndarray, accuracies: np.ndarray) -> dict[str,
     }
 
 
-def _sweep(model, optimizer, batches, lrs, precision) -> np.ndarray:
+def _sweep(model, batches, recipe: Recipe, lrs) -> np.ndarray:
     """The loss of one batch at each LR, up to where it diverges or stops being finite."""
+    optimizer = recipe.make_optimizer(model)
+    precision = pick_precision(recipe.precision, next(model.parameters()).device)
     scaler, losses, lowest = precision.scaler(), [], math.inf
-    model.train().to(memory_format=torch.channels_last)
+    model.train()
     for lr in BatchBar(lrs, "range test"):
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -272,7 +268,7 @@ def _sweep(model, optimizer, batches, lrs, precision) -> np.ndarray:
 
 def _one_epoch(model, batches, recipe: Recipe, rate: float) -> float:
     """Training accuracy of one epoch at one LR; 0 when it diverges."""
-    optimizer = recipe.make_optimizer(model, momentum=recipe.momentum_min)
+    optimizer = recipe.make_optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = rate
     device = next(model.parameters()).device
@@ -286,10 +282,10 @@ def _one_epoch(model, batches, recipe: Recipe, rate: float) -> float:
         return 0.0
 
 
-def _initialize(model: nn.Module) -> None:
-    for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+def _initial_model(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """The model from which a run of this seed starts; a copy, as the caller may keep it."""
+    seed_everything(seed)
+    return copy.deepcopy(make_model()).to(memory_format=torch.channels_last)
 
 
 def _endless(batches, first_epoch: int):
@@ -298,15 +294,6 @@ def _endless(batches, first_epoch: int):
         set_epoch(batches, epoch)
         yield from batches
         epoch += 1
-
-
-@contextlib.contextmanager
-def _epoch_1_afterwards(batches):
-    """What is trained after the range test gets the same batches as without it."""
-    try:
-        yield
-    finally:
-        set_epoch(batches, 1)
 
 
 @contextlib.contextmanager

@@ -109,16 +109,15 @@ class Recipe:
         """The network as it is before the first step of a run on this data set."""
         return self.make_model(len(dataset.classes))
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         """AdamW: Adam (Kingma & Ba 2014) with decoupled decay (Loshchilov & Hutter 2017).
 
-        Args:
-            momentum: β1, 0 ≤ β1 < 1; default `momentum_max`, with which the cycle begins.
+        It has the LR and the momentum (β1) with which the cycle begins.
         """
         return torch.optim.AdamW(
             model.parameters(),
             lr=self.lr_min,
-            betas=(self.momentum_max if momentum is None else momentum, self.beta2),
+            betas=(self.momentum_max, self.beta2),
             weight_decay=self.weight_decay,
         )
 
@@ -196,6 +195,10 @@ class Recipe:
         """The same recipe with another peak; lr_min keeps its ratio to it."""
         factor = positive_float("lr_max", lr_max) / self.lr_max
         return dataclasses.replace(self, lr_max=lr_max, lr_min=self.lr_min * factor)
+
+    def at_peak(self) -> "Recipe":
+        """The recipe for a range test: all along, what changes is as where the LR peaks."""
+        return dataclasses.replace(self, momentum_max=self.momentum_min)
 
     def to_dict(self) -> dict:
         """The class's name, under "class", and all fields."""

@@ -36,10 +36,9 @@ def test_two_epochs_at_quarter_width_learn_something(cifar10):
 def test_the_range_test_finds_a_usable_lr(cifar10):
     """One seed, quarter width: within a factor of 4 of the result of three seeds (results/)."""
     recipe = replace(Recipe(), width=16)
-    model = recipe.make_model()
-    optimizer = recipe.make_optimizer(model, momentum=recipe.momentum_min)
     result = range_test_per_batch(
-        model, optimizer, recipe.train_loader(cifar10), iterations=60, seeds=(0,)
-    )
+        recipe.make_model, lambda recipe: recipe.train_loader(cifar10), recipe,
+        iterations=60, seeds=(0,),
+    )  # fmt: skip
     assert 0.0025 < result.lr_max < 0.04
     assert result.lr_min < result.lr_max / 30

@@ -13,28 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
+from torch.utils.data import DataLoader
 from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
 from s10 import (
     CustomResNet,
     InputError,
     LRRange,
+    Recipe,
     range_test_per_batch,
     range_test_per_epoch,
     seed_everything,
 )
 from s10.lr_finder import choose_from_accuracy, choose_from_loss
+from s10.speed.recipes import LaptopRecipe
 
 
 @pytest.fixture
 def parts(few, tiny):
-    model = CustomResNet(10, 4)
-    optimizer = tiny.make_optimizer(model, momentum=tiny.momentum_min)
-    return model, optimizer, tiny.train_loader(few)
+    """What both range tests are given: make_model, make_loader, recipe."""
+    return (lambda: CustomResNet(10, 4)), (lambda recipe: recipe.train_loader(few)), tiny
 
 
 def per_batch(parts, **options):
-    return range_test_per_batch(*parts, **{"iterations": 30, "precision": "fp32", **options})
+    return range_test_per_batch(*parts, **{"iterations": 30, **options})
 
 
 # Per batch.
@@ -56,13 +58,8 @@ class Batches(TrainDataLoaderIter):
         return next(self._iterator)
 
 
-def torch_lr_finder(model, optimizer, batches, seed, lr_low, lr_high, iterations):
-    """LRs and losses of torch-lr-finder, from the initial weights of this seed."""
-    seed_everything(seed)
-    model, optimizer = copy.deepcopy((model, optimizer))
-    for layer in model.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
+def torch_lr_finder(model, optimizer, batches, lr_low, lr_high, iterations):
+    """LRs and losses of torch-lr-finder, from this model's weights."""
     model.to(memory_format=torch.channels_last)
     finder = LRFinder(model, optimizer, nn.CrossEntropyLoss())
     finder.range_test(
@@ -73,13 +70,17 @@ def torch_lr_finder(model, optimizer, batches, seed, lr_low, lr_high, iterations
 
 @pytest.mark.parametrize("lr_high", [1.0, 1e4], ids=["to the end", "until it diverges"])
 def test_the_curve_is_torch_lr_finders_bit_for_bit(few, tiny, parts, lr_high):
-    model, optimizer, loader = parts
     lr_range = {"lr_low": 1e-5, "lr_high": lr_high, "iterations": 40}
     result = per_batch(parts, seeds=(7, 3), **lr_range)
     for number, seed in enumerate((7, 3)):
-        # Epochs that training does not see, and other ones for each seed.
-        batches = Batches(loader, 1 + 1000 * number)
-        lrs, losses = torch_lr_finder(model, optimizer, batches, seed, **lr_range)
+        # The initial weights of a run of this seed, the momentum of the cycle's peak, and
+        # epochs that training does not see, other ones for each seed.
+        seed_everything(seed)
+        model = tiny.initial_model(few)
+        betas = (tiny.momentum_min, tiny.beta2)
+        optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=0.1)
+        batches = Batches(tiny.train_loader(few), 1 + 1000 * number)
+        lrs, losses = torch_lr_finder(model, optimizer, batches, **lr_range)
         ours = result.curves[result.curves["seed"] == seed]
         assert ours["lr"].tolist() == lrs
         assert ours["value"].tolist() == losses
@@ -105,10 +106,9 @@ def test_the_result_has_curve_choice_and_text(parts):
     assert "LRMAX" in result.summary()
 
 
-def test_each_seed_has_its_own_weights_and_batches(few, tiny, parts):
-    """Over the same batches, or from the same weights, the seeds would say less than it seems."""
-    model, optimizer, loader = parts
-    epochs, images = [], []
+def recorded(dataset, recipe, images, epochs):
+    """A loader that notes the epochs that it is set to and the images that it gives."""
+    loader = recipe.train_loader(dataset)
 
     class Spy:
         def set_epoch(self, epoch):
@@ -120,75 +120,161 @@ def test_each_seed_has_its_own_weights_and_batches(few, tiny, parts):
                 images.append(batch[0])
                 yield batch
 
+    return Spy()
+
+
+def test_each_seed_has_its_own_weights_and_batches(few, parts):
+    """Over the same batches, or from the same weights, the seeds would say less than it seems."""
+    make_model, _, tiny = parts
+    epochs, images = [], []
     # So small an LR that the first loss is that of the initial weights.
-    result = per_batch((model, optimizer, Spy()), lr_low=1e-5, iterations=10, seeds=(0, 1))
-    assert epochs == [1, 2, 3, 1001, 1002, 1003, 1]
+    options = {"lr_low": 1e-5, "iterations": 10}
+    per_batch(
+        (make_model, lambda recipe: recorded(few, recipe, images, epochs), tiny),
+        seeds=(0, 1), **options,
+    )  # fmt: skip
+    assert epochs == [1, 2, 3, 1001, 1002, 1003]
     assert not any(torch.equal(one, other) for one in images[:10] for other in images[10:])
-    fixed = list(islice(loader, 1)) * 10
-    result = per_batch((model, optimizer, fixed), lr_low=1e-5, iterations=10, seeds=(0, 1, 0))
+    fixed = list(islice(tiny.train_loader(few), 1)) * 10
+    result = per_batch((make_model, lambda recipe: fixed, tiny), seeds=(0, 1, 0), **options)
     first_losses = result.curves.groupby(np.arange(30) // 10)["value"].first()
     assert first_losses[0] == first_losses[2] != first_losses[1]
 
 
-def test_model_optimizer_and_random_state_are_what_they_were(parts, tiny):
-    model, optimizer, loader = parts
-    # Not a fresh one: its moments exist, and a scheduler has left its marks.
-    for images, labels in loader:
+KINDS = pytest.mark.parametrize(
+    ("range_test", "options"),
+    [
+        (range_test_per_batch, {"lr_low": 1e-4, "iterations": 10}),
+        (range_test_per_epoch, {"lr_low": 1e-3, "lr_high": 0.1, "epochs": 2}),
+    ],
+)
+
+
+class FirstWeights(nn.Module):
+    """A network with the initial weights that a recipe computes from the images."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3072, 10)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        return self.layer(images.flatten(1)) * self.scale
+
+
+@KINDS
+def test_it_starts_from_what_the_recipes_own_run_starts_from(few, tiny, range_test, options):
+    """A recipe may set initial weights that its layers, initialized anew, would not have."""
+    started = []
+
+    class WithWeights(Recipe):
+        def initial_model(self, dataset):
+            model = FirstWeights()
+            nn.init.constant_(model.scale, float(dataset.train_images.mean()))
+            return model
+
+        def make_optimizer(self, model):
+            started.append(copy.deepcopy(model.state_dict()))
+            return super().make_optimizer(model)
+
+    recipe = WithWeights(**vars(tiny))
+    range_test(
+        lambda: recipe.initial_model(few), lambda recipe: recipe.train_loader(few), recipe,
+        seeds=(3, 4), **options,
+    )  # fmt: skip
+    for seed, at in ((3, 0), (4, -1)):
+        seed_everything(seed)
+        expected = recipe.initial_model(few).state_dict()
+        assert all(torch.equal(started[at][name], value) for name, value in expected.items())
+
+
+@KINDS
+def test_a_model_that_is_handed_in_keeps_its_weights_and_each_run_starts_from_them(
+    few, tiny, range_test, options
+):
+    model = CustomResNet(10, 4).eval()
+    seed_everything(0)
+    for images, labels in tiny.train_loader(few):  # It has learned something.
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
         nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()
-    tiny.make_scheduler(optimizer, len(loader))
-    model.eval()
-    weights = copy.deepcopy(model.state_dict())
-    state = copy.deepcopy(optimizer.state_dict())
-    random_states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    used = per_batch(parts)
+    before, started = copy.deepcopy(model.state_dict()), []
+
+    class Spy(Recipe):
+        def make_optimizer(self, model):
+            started.append(copy.deepcopy(model.state_dict()))
+            return super().make_optimizer(model)
+
+    result = range_test(
+        lambda: model, lambda recipe: recipe.train_loader(few), Spy(**vars(tiny)),
+        seeds=(0, 1), **options,
+    )  # fmt: skip
+    assert result.curves["seed"].nunique() == 2
     assert not model.training
-    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
-    after = optimizer.state_dict()
-    assert after["param_groups"] == state["param_groups"]
-    for index, moments in state["state"].items():
-        assert all(torch.equal(after["state"][index][key], value) for key, value in moments.items())
-    assert torch.equal(torch.get_rng_state(), random_states[0])
-    assert np.array_equal(np.random.get_state()[1], random_states[1])
-    assert random.getstate() == random_states[2]
-    # And the test itself starts from scratch: with a fresh model and optimizer it is the same.
-    fresh = CustomResNet(10, 4)
-    fresh_optimizer = tiny.make_optimizer(fresh, momentum=optimizer.param_groups[0]["betas"][0])
-    assert used.curves.equals(per_batch((fresh, fresh_optimizer, loader)).curves)
+    assert len(started) in (2, 4)
+    for weights in (model.state_dict(), *started):
+        assert all(torch.equal(before[name], value) for name, value in weights.items())
 
 
-def test_training_afterwards_gets_the_batches_that_it_would_have_got(parts):
-    loader = parts[2]
-    before = [labels.tolist() for _, labels in loader]
-    per_batch(parts)
-    assert [labels.tolist() for _, labels in loader] == before
+@KINDS
+@pytest.mark.parametrize(
+    ("low_res", "peak", "size"), [(0.5, 1, 24), (0.5, 2, 32), (0.1, 1, 32), (1.0, 3, 24)]
+)
+def test_all_images_have_the_size_that_they_have_at_the_peak(
+    few, range_test, options, low_res, peak, size
+):
+    recipe = LaptopRecipe(
+        width=4, batch_size=100, epochs=3, peak_epoch=peak, low_res_fraction=low_res,
+        precision="fp32",
+    )  # fmt: skip
+    images = []
+    range_test(
+        lambda: recipe.initial_model(few),
+        lambda recipe: recorded(few, recipe, images, []), recipe, seeds=(0, 1), **options,
+    )  # fmt: skip
+    assert {batch.shape[-1] for batch in images} == {size}
 
-    def fail(seed):
-        if seed == 1:
-            raise ZeroDivisionError
 
-    random_state = torch.get_rng_state()
+@KINDS
+def test_the_momentum_is_that_of_the_peak(few, tiny, range_test, options):
+    """With a larger one the loss lags behind the LR."""
+    seen = []
+
+    class Spy(Recipe):
+        def make_optimizer(self, model):
+            optimizer = super().make_optimizer(model)
+            seen.append(optimizer.param_groups[0]["betas"])
+            return optimizer
+
+    recipe = Spy(**{**vars(tiny), "momentum_min": 0.5})
+    range_test(
+        lambda: CustomResNet(10, 4), lambda recipe: recipe.train_loader(few), recipe,
+        seeds=(0,), **options,
+    )  # fmt: skip
+    assert set(seen) == {(0.5, recipe.beta2)}
+
+
+@KINDS
+def test_the_random_state_is_what_it_was(parts, range_test, options):
+    def states():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    before = states()
+    range_test(*parts, **options)
+    assert states() == before
+    event = "on_seed" if range_test is range_test_per_batch else "on_epoch"
     with pytest.raises(ZeroDivisionError):
-        per_batch(parts, on_seed=fail)
-    assert [labels.tolist() for _, labels in loader] == before
-    assert torch.equal(torch.get_rng_state(), random_state)
+        range_test(*parts, **options, **{event: fail})
+    assert states() == before
 
 
 def test_a_plain_dataloader_will_do(parts):
-    model, optimizer, loader = parts
-    batches = torch.utils.data.DataLoader(list(loader), batch_size=None, shuffle=True)
-    assert per_batch((model, optimizer, batches)).lr_max > 0
-
-
-def test_all_parameter_groups_get_the_lr(parts):
-    model, _, loader = parts
-    prep, fc = model.prep.parameters, model.fc.parameters
-
-    def curve(**own):
-        optimizer = torch.optim.Adam([{"params": prep()}, {"params": fc(), **own}])
-        return per_batch((model, optimizer, loader), lr_high=0.1, seeds=(0,)).curves
-
-    pd.testing.assert_frame_equal(curve(lr=5.0), curve())
+    make_model, make_loader, tiny = parts
+    batches = DataLoader(list(make_loader(tiny)), batch_size=None, shuffle=True)
+    assert per_batch((make_model, lambda recipe: batches, tiny)).lr_max > 0
 
 
 def test_an_lr_that_explodes_ends_the_curve(parts):
@@ -198,29 +284,36 @@ def test_an_lr_that_explodes_ends_the_curve(parts):
 
 
 def test_a_loss_that_is_not_finite_ends_the_curve(parts):
-    model, optimizer, loader = parts
-    batches = [*loader, *loader, *loader][:12]
+    make_model, make_loader, tiny = parts
+    batches = [*make_loader(tiny), *make_loader(tiny), *make_loader(tiny)]
     batches[9] = (batches[9][0] * torch.nan, batches[9][1])
     options = {"lr_low": 1e-3, "lr_high": 0.1, "iterations": 10, "seeds": (0,)}
-    result = per_batch((model, optimizer, batches), **options)
+    result = per_batch((make_model, lambda recipe: batches, tiny), **options)
     assert np.isfinite(result.curves["value"]).all()
     assert len(result.curves) == 9
     batches[2] = (batches[2][0] * torch.nan, batches[2][1])
     with pytest.raises(InputError, match="not finite even at the smallest LR"):
-        per_batch((model, optimizer, batches), **options)
+        per_batch((make_model, lambda recipe: batches, tiny), **options)
 
 
-def test_the_precision_is_that_of_the_forward_pass(parts):
+def test_the_precision_is_that_of_the_forward_pass(few, tiny):
     seen = set()
-    parts[0].prep[0].register_forward_hook(
-        lambda layer, inputs, output: seen.add((layer.training, output.dtype))
-    )
+
+    def make_model():
+        model = CustomResNet(10, 4)
+        model.prep[0].register_forward_hook(
+            lambda layer, inputs, output: seen.add((layer.training, output.dtype))
+        )
+        return model
+
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         seen.clear()
-        per_batch(parts, precision=precision, seeds=(0,), iterations=10, lr_low=1e-4)
+        parts = make_model, lambda recipe: recipe.train_loader(few)
+        recipe = replace(tiny, precision=precision)
+        per_batch((*parts, recipe), seeds=(0,), iterations=10, lr_low=1e-4)
         assert seen == {(True, dtype)}
-    with pytest.raises(InputError, match="fp16 is for GPUs"):
-        per_batch(parts, precision="fp16")
+    with pytest.raises(InputError, match="fp16 is for"):
+        per_batch((*parts, replace(tiny, precision="fp16")))
 
 
 # Per epoch.
@@ -228,20 +321,18 @@ def test_the_precision_is_that_of_the_forward_pass(parts):
 
 def test_per_epoch_is_what_a_plain_loop_gives(few, tiny):
     """For each seed and LR new weights, the momentum of the peak, smoothing, the same batches."""
-    recipe = replace(tiny, momentum_min=0.5)
     trained, seen = [], []
 
-    def make_model():
-        trained.append(CustomResNet(10, 4))
-        return trained[-1]
+    class Spy(Recipe):
+        def make_optimizer(self, model):
+            trained.append(model)
+            return super().make_optimizer(model)
 
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
+    recipe = Spy(**{**vars(tiny), "momentum_min": 0.5})
     result = range_test_per_epoch(
-        make_model, lambda recipe: recipe.train_loader(few), recipe, lr_low=1e-3, lr_high=0.1,
-        epochs=3, seeds=(4, 1), on_epoch=lambda *row: seen.append(row),
+        lambda: CustomResNet(10, 4), lambda recipe: recipe.train_loader(few), recipe, lr_low=1e-3,
+        lr_high=0.1, epochs=3, seeds=(4, 1), on_epoch=lambda *row: seen.append(row),
     )  # fmt: skip
-    assert torch.equal(torch.get_rng_state(), before)
     expected = []
     for seed in (4, 1):
         for lr in np.linspace(1e-3, 0.1, 3):

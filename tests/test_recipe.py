@@ -254,13 +254,16 @@ def test_the_model_has_the_width_and_classes_asked_for(few, unusual):
         assert torch.equal(value, expected[name]), name
 
 
-@pytest.mark.parametrize("momentum", [None, 0.5, 0.0])
-def test_the_optimizer_is_adamw(unusual, momentum):
+@pytest.mark.parametrize("beta1", [0.9, 0.7, 0.0])
+def test_the_optimizer_is_adamw(unusual, beta1):
     """PyTorch is the oracle: the same weights after three steps."""
-    beta1 = 0.9 if momentum is None else momentum
+    if beta1 == 0.7:
+        recipe = unusual.at_peak()
+    else:
+        recipe = replace(unusual, momentum_max=beta1, momentum_min=0.0)
     weights = []
     for make in (
-        lambda model: unusual.make_optimizer(model, momentum),
+        recipe.make_optimizer,
         lambda model: torch.optim.AdamW(
             model.parameters(), 1e-4, (beta1, 0.95), weight_decay=0.3
         ),

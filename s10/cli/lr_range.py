@@ -53,14 +53,11 @@ def lr_range(options) -> int:
     given = {name: value for name, value in settings.items() if value is not None}
     given["seeds"] = range(recipe.seed, recipe.seed + options.seeds)
     with report_out_of_memory(recipe.batch_size):
-        model = make_model()
         if per_batch:
             result = range_test_per_batch(
-                model,
-                # With the momentum that the LR meets at the peak of the cycle.
-                recipe.make_optimizer(model, momentum=recipe.momentum_min),
-                make_loader(recipe),
-                precision=recipe.precision,
+                make_model,
+                make_loader,
+                recipe,
                 on_seed=lambda seed: print(f"seed {seed} …", flush=True),
                 **given,
             )
@@ -75,7 +72,7 @@ def lr_range(options) -> int:
                 **given,
             )
     out.mkdir(parents=True, exist_ok=True)
-    caption = f"{type(model).__name__} of width {recipe.width} on {dataset.name}"
+    caption = f"{type(recipe.make_model()).__name__} of width {recipe.width} on {dataset.name}"
     save_figure(add_caption(plot_lr_range(result), caption), out / "lr_range.png")
     write_atomically(out / "lr_range.csv", result.curves.to_csv(index=False, lineterminator="\n"))
     summary = {

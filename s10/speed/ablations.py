@@ -6,7 +6,6 @@ Techniques that are fields, such as alternating flips, need no class: change the
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import Optimizer
 
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
@@ -46,5 +45,4 @@ class WithoutMuon(LaptopRecipe):
     beta2: float = Recipe.beta2
     weight_decay: float = Recipe.weight_decay
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
-        return Recipe.make_optimizer(self, model, momentum)
+    make_optimizer = Recipe.make_optimizer

@@ -36,7 +36,8 @@ class FastLoader(TensorLoader):
 
     def __iter__(self):
         for batch, (images, labels) in enumerate(super().__iter__(), self.first_batch):
-            finished = self.epoch - 1 + batch * self.batch_size / self.count
+            epoch = min(self.epoch, self.epochs)  # After the last epoch its size is kept.
+            finished = epoch - 1 + batch * self.batch_size / self.count
             if finished / self.epochs < self.low_res_fraction:
                 images = resize(images, self.low_res_size)
             yield images, labels

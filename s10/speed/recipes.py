@@ -73,12 +73,12 @@ class FastRecipe(Recipe):
                 "set low_res_fraction to 0"
             )
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Muon for the filters, AdamW for all other weights."""
         return Muon(
             model.parameters(),
             lr=self.lr_min,
-            momentum=self.momentum_max if momentum is None else momentum,
+            momentum=self.momentum_max,
             beta2=self.beta2,
             weight_decay=self.weight_decay,
         )
@@ -106,6 +106,11 @@ class FastRecipe(Recipe):
         factor = positive_float("lr_max", lr_max) / self.lr_max
         recipe = super().with_lr_max(lr_max)
         return dataclasses.replace(recipe, final_lr=self.final_lr * factor)
+
+    def at_peak(self) -> "FastRecipe":
+        """Also all images of one size."""
+        low_res = self.peak_epoch / self.epochs <= self.low_res_fraction
+        return dataclasses.replace(super().at_peak(), low_res_fraction=float(low_res))
 
 
 @dataclass(frozen=True)

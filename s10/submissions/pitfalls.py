@@ -28,11 +28,11 @@ class L2InAdam(Recipe):
 class SGDInsteadOfAdam(Recipe):
     """SGD with Nesterov momentum instead of Adam."""
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         return torch.optim.SGD(
             model.parameters(),
             lr=self.lr_min,
-            momentum=self.momentum_max if momentum is None else momentum,
+            momentum=self.momentum_max,
             weight_decay=self.weight_decay,
             nesterov=self.momentum_min > 0,
         )

@@ -29,12 +29,12 @@ class PublishedRecipe(Recipe):
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Adam, whose weight decay is an L2 term."""
         return torch.optim.Adam(
             model.parameters(),
             lr=self.lr_min,
-            betas=(self.momentum_max if momentum is None else momentum, self.beta2),
+            betas=(self.momentum_max, self.beta2),
             weight_decay=self.weight_decay,
         )
 
@@ -43,12 +43,12 @@ class PublishedRecipe(Recipe):
 class SGDRecipe(PublishedRecipe):
     """The same with SGD."""
 
-    def make_optimizer(self, model: nn.Module, momentum: float | None = None) -> Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         """SGD with momentum, not Nesterov's."""
         return torch.optim.SGD(
             model.parameters(),
             lr=self.lr_min,
-            momentum=self.momentum_max if momentum is None else momentum,
+            momentum=self.momentum_max,
             weight_decay=self.weight_decay,
         )
 

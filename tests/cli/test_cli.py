@@ -6,12 +6,15 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from s10 import range_test_per_batch, range_test_per_epoch
 from s10.cli.arguments import make_parser, recipe_from_options
 from s10.cli.main import _resume_command, main
 from s10.cli.registry import CLASSES, RECIPES
@@ -248,6 +251,34 @@ def test_lr_range(tmp_path, capsys, method):
     assert (out / "lr_range.png").exists()
     assert (out / "lr_range.csv").read_text().startswith("seed,lr,value,smooth\n")
     fails(arguments, capsys, "already holds a range test")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [["--iterations", "10"], ["--method", "per-epoch", "--epochs", "2", "--lr-high", "0.1"]],
+    ids=["per-batch", "per-epoch"],
+)
+@pytest.mark.parametrize("name", ["laptop", "era1-s10-strided"])
+def test_lr_range_tests_what_the_recipe_trains(name, method, few, tmp_path, monkeypatch):
+    """Its own initial weights, images, normalization and optimizer, whatever the recipe."""
+    monkeypatch.setattr("s10.cli.lr_range.load_dataset", lambda *_: few)
+    words = [
+        "lr-range", "--recipe", name, "--data", "shapes", "--width", "4", "--seeds", "2",
+        "--precision", "fp32", "--set", "batch_size=100", "--device", "cpu",
+    ]  # fmt: skip
+    assert main([*words, *method, "--out", str(tmp_path)]) == 0
+    recipe = replace(RECIPES[name], data="shapes", width=4, precision="fp32", batch_size=100)
+    options = {"iterations": 10}, {"epochs": 2, "lr_high": 0.1}
+    range_test, given = (
+        (range_test_per_epoch, options[1]) if "--epochs" in method
+        else (range_test_per_batch, options[0])
+    )  # fmt: skip
+    expected = range_test(
+        lambda: recipe.initial_model(few), lambda each: each.train_loader(few), recipe,
+        seeds=(0, 1), **given,
+    ).curves  # fmt: skip
+    found = pd.read_csv(tmp_path / "lr_range.csv")
+    assert found["value"].tolist() == pytest.approx(expected["value"].tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize(

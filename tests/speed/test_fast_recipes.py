@@ -79,7 +79,8 @@ def test_muon_gets_the_recipes_settings():
     expected = {"lr": 0.03, "momentum": 0.6, "beta2": 0.95, "weight_decay": 0.0}
     for group in (filters, others):
         assert expected.items() <= group.items()
-    assert LAPTOP.make_optimizer(model, momentum=0.0).param_groups[0]["momentum"] == 0
+    without = LaptopRecipe(momentum_max=0.0, momentum_min=0.0)
+    assert without.make_optimizer(model).param_groups[0]["momentum"] == 0
 
 
 def test_without_muon_it_is_the_assignments_optimizer_and_cycle():

@@ -71,8 +71,8 @@ def test_the_optimizers(name, kind, settings):
     optimizer = recipe.make_optimizer(model)
     assert type(optimizer) is kind
     assert {"lr": recipe.lr_min, **settings}.items() <= optimizer.defaults.items()
-    low = recipe.make_optimizer(model, momentum=0.5).defaults
-    assert low.get("momentum", low.get("betas", [0])[0]) == 0.5
+    low = recipe.at_peak().make_optimizer(model).defaults
+    assert low.get("momentum", low.get("betas", [0])[0]) == recipe.momentum_min
 
 
 @pytest.mark.parametrize(

@@ -266,8 +266,8 @@ def test_the_optimizer(name, kind, settings):
     assert {"lr": recipe.lr_min, **settings}.items() <= optimizer.defaults.items()
     if kind is torch.optim.Adam:
         assert not optimizer.defaults["decoupled_weight_decay"]
-    low = recipe.make_optimizer(model, momentum=0.5).defaults
-    assert low.get("momentum", low.get("betas", [0])[0]) == 0.5
+    low = recipe.at_peak().make_optimizer(model).defaults
+    assert low.get("momentum", low.get("betas", [0])[0]) == recipe.momentum_min
 
 
 @each
