@@ -140,15 +140,16 @@ def plot_reference_runs(history: pd.DataFrame, recipe: Recipe, data: str) -> Fig
     figure, axes = new_figure(7, 3.4)
     entry = training_entry(recipe, data)
     if entry is not None:
+        suffix = " of another recipe" if _differences(recipe, entry) else ""
         curves = 100 * np.array(entry["test_accuracy"])
         epochs = np.arange(1, curves.shape[1] + 1)
         if len(curves) > 1:
             axes.fill_between(
                 epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3, linewidth=0,
-                label=f"{len(curves)} stored runs",
+                label=f"{len(curves)} stored runs{suffix}",
             )  # fmt: skip
         else:  # A band without width would be invisible.
-            axes.plot(epochs, curves[0], color=TEST, label="one stored run")
+            axes.plot(epochs, curves[0], color=TEST, label=f"one stored run{suffix}")
     yours = 100 * history["test_accuracy"]
     axes.plot(history["epoch"], yours, "o-", color=MARK, markersize=3, label="your run")
     axes.set(xlabel="epoch", ylabel="test accuracy (%)")
@@ -219,13 +220,14 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
 
 
 def training_entry(recipe: Recipe, data: str) -> dict | None:
-    """The stored runs of a recipe of this class and width, if there are any."""
-    for entry in stored()["training"]:
-        theirs = entry["recipe"]
-        same = (theirs["class"], theirs["width"]) == (type(recipe).__name__, recipe.width)
-        if entry["data"] == data and same:
-            return entry
-    return None
+    """The stored runs of the recipe of this class and width that is most like this one, if any."""
+    ours = (type(recipe).__name__, recipe.width, data)
+    entries = [
+        entry
+        for entry in stored()["training"]
+        if (entry["recipe"]["class"], entry["recipe"]["width"], entry["data"]) == ours
+    ]
+    return min(entries, key=lambda entry: len(_differences(recipe, entry)), default=None)
 
 
 def _others(entry: dict) -> tuple[tuple[float, ...], ...]:

@@ -103,6 +103,48 @@ def test_one_stored_run_uses_the_spread_of_others(monkeypatch, shift, words):
     assert f"from {0.94 - reach:.2%} to {0.94 + reach:.2%}" in judged
 
 
+def test_the_assignment_is_judged_at_full_width():
+    entry = reference.training_entry(Recipe(), "cifar10")
+    assert entry["from"] == "results/cifar10-width64"
+    curve = entry["test_accuracy"][0]
+    assert "yours is normal" in reference.compare_training(history(*curve), Recipe(), "cifar10")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_stored_recipes_the_one_that_agrees_wins(monkeypatch, first):
+    """Same network, width and images: a stored run of another recipe must not stand in for it."""
+    ours, other = (
+        {"data": "cifar10", "test_accuracy": [[low, low + 0.1]], "recipe": recipe.to_dict()}
+        for low, recipe in ((0.3, Recipe()), (0.6, Recipe(lr_max=0.1, pad=0)))
+    )
+    entries = [other, ours] if first else [ours, other]
+    monkeypatch.setattr(reference, "stored", lambda: {"training": entries})
+    assert reference.training_entry(Recipe(), "cifar10") is ours
+    figure = reference.plot_reference_runs(history(0.3), Recipe(), "cifar10")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == pytest.approx([30, 40])
+    assert figure.axes[0].lines[0].get_label() == "one stored run"
+    # No entry is of this one; the nearest is shown, and called what it is.
+    near = Recipe(lr_max=0.1, pad=0, cutout=0)
+    assert reference.training_entry(near, "cifar10") is other
+    judged = reference.compare_training(history(0.3), near, "cifar10")
+    assert "another recipe (cutout is 0, was 8)" in judged
+    figure = reference.plot_reference_runs(history(0.3), near, "cifar10")
+    assert figure.axes[0].lines[0].get_label() == "one stored run of another recipe"
+
+
+def test_no_two_stored_entries_answer_the_same_question():
+    """Each is looked up by these keys, so a second one would be taken for it, or never be seen."""
+    keys = {
+        "lr_range": ("method", "data", "width"), "first_epochs": ("name", "stepped"),
+        "ablation": ("recipe", "ingredient"), "experiments": ("experiment", "data", "recipe"),
+        "training": ("data", "recipe"), "submissions": ("kind", "name", "data", "width"),
+    }  # fmt: skip
+    assert set(keys) == set(reference.stored())
+    for subject, names in keys.items():
+        found = [str([entry[name] for name in names]) for entry in reference.stored()[subject]]
+        assert len(set(found)) == len(found)
+
+
 def test_one_stored_run_alone_on_its_images_has_no_spread(monkeypatch):
     entry = {"data": "folder", "test_accuracy": [[0.9]], "recipe": NARROW.to_dict()}
     monkeypatch.setattr(reference, "stored", lambda: {"training": [entry]})
