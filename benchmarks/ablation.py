@@ -20,10 +20,11 @@ from common import (
     RESULTS,
     append_rows,
     curve_file,
-    is_measured,
     make_parser,
     measure,
+    missing_runs,
     prepare_device,
+    recipe_file,
     scores,
 )
 
@@ -50,6 +51,7 @@ def copy_stored_run(recipe: Recipe, fingerprint: str, out: Path) -> bool:
     curve = curve_file(out, name, recipe.seed)
     curve.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(folder / "metrics.csv", curve)
+    recipe_file(out, name, recipe.seed).write_text(recipe.to_json())
     append_rows(out / "runs.csv", COLUMNS, [row])
     return True
 
@@ -69,19 +71,21 @@ def main(arguments: list[str] | None = None) -> None:
         for ingredient in options.only or ABLATIONS[options.recipe]:
             recipes["without", ingredient] = without(options.recipe, ingredient)
         dataset = load_dataset(options.data, options.data_dir)
+        width = options.width or recipes[FULL].width
+        epochs = recipes[FULL].epochs if options.epochs is None else options.epochs
+        out = options.out or RESULTS / f"ablation-{options.recipe}-{options.data}-width{width}"
+        runs = [
+            (*run, replace(recipe, data=options.data, width=width, seed=seed).with_epochs(epochs))
+            for seed in dict.fromkeys(options.seeds)
+            for run, recipe in recipes.items()
+        ]
+        missing = missing_runs(runs, dataset, out)
     except InputError as error:
         parser.error(str(error))
-    width = options.width or recipes[FULL].width
-    out = options.out or RESULTS / f"ablation-{options.recipe}-{options.data}-width{width}"
-    for seed in options.seeds:
-        for (kind, name), recipe in recipes.items():
-            if is_measured(out, kind, name, seed):
-                continue
-            print(f"{name if kind == 'whole' else f'without {name}'}, seed {seed}", flush=True)
-            recipe = replace(recipe, data=options.data, width=width, seed=seed)
-            recipe = recipe if options.epochs is None else recipe.with_epochs(options.epochs)
-            if kind != "whole" or not copy_stored_run(recipe, dataset.fingerprint(), out):
-                measure(kind, name, recipe, dataset, device, out)
+    for kind, name, recipe in missing:
+        print(f"{name if kind == 'whole' else f'without {name}'}, seed {recipe.seed}", flush=True)
+        if kind != "whole" or not copy_stored_run(recipe, dataset.fingerprint(), out):
+            measure(kind, name, recipe, dataset, device, out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from s10 import FitResult, Hook, ImageDataset, Recipe, TrainingDiverged, fit, seed_everything
+from s10 import (
+    FitResult,
+    Hook,
+    ImageDataset,
+    InputError,
+    Recipe,
+    TrainingDiverged,
+    fit,
+    seed_everything,
+)
 from s10.cli.runs import describe_conditions
 from s10.metrics import COLUMNS as CURVE_COLUMNS
 from s10.runtime.device import pick_device, tune_malloc
@@ -74,6 +84,7 @@ def measure(
     curve = curve_file(out, name, recipe.seed)
     curve.unlink(missing_ok=True)
     append_rows(curve, CURVE_COLUMNS, history.rows)
+    recipe_file(out, name, recipe.seed).write_text(recipe.to_json())
     append_rows(out / "runs.csv", COLUMNS, [row])
 
 
@@ -106,18 +117,52 @@ def scores(row: dict) -> dict:
     return {name: round(row[name], 5) for name in SCORES}
 
 
-def is_measured(out: Path, kind: str, name: str, seed: int) -> bool:
-    """Whether runs.csv has the row of this run."""
-    return any(
-        (row["kind"], row["name"], row["seed"]) == (kind, name, str(seed))
-        for row in read_rows(out / "runs.csv")
-    )
+def missing_runs(
+    runs: list[tuple[str, str, Recipe]], dataset: ImageDataset, out: Path
+) -> list[tuple[str, str, Recipe]]:
+    """Those of the runs, each a kind, a name and a recipe, that have no row in runs.csv.
+
+    Raises:
+        InputError: a run has the row of another recipe, or of other images.
+    """
+    rows = {(row["kind"], row["name"], row["seed"]): row for row in read_rows(out / "runs.csv")}
+    fingerprint, missing = dataset.fingerprint(), []
+    for kind, name, recipe in runs:
+        row = rows.get((kind, name, str(recipe.seed)))
+        if row is None:
+            missing.append((kind, name, recipe))
+        else:
+            check_row(row, recipe, fingerprint, out)
+    return missing
+
+
+def check_row(row: dict, recipe: Recipe, fingerprint: str, out: Path) -> None:
+    """Raise an InputError unless a row in `out` is of this recipe and of these images."""
+    ours, stored = recipe.to_dict(), recipe_file(out, row["name"], row["seed"])
+    # Rows until version 0.2 have no such file, and say only this of their recipe.
+    said = {
+        name: type(ours[name])(row[name]) for name in ("data", "width", "epochs") if name in row
+    }
+    theirs = json.loads(stored.read_text()) if stored.exists() else {**ours, **said}
+    changes = recipe.differences(theirs)
+    if row["fingerprint"] != fingerprint:
+        changes.append("the images are others")
+    if changes:
+        raise InputError(
+            f"{out} has another run of {row['name']}, seed {row['seed']}: {'; '.join(changes)}; "
+            "name another folder with --out"
+        )
 
 
 def curve_file(out: Path, name: str, seed: int) -> Path:
     """Where the curve of a run is stored."""
     letters = (letter if letter.isalnum() else "-" for letter in name.lower())
     return out / "curves" / f"{''.join(letters).strip('-')}-seed{seed}.csv"
+
+
+def recipe_file(out: Path, name: str, seed: int) -> Path:
+    """Where its recipe is stored, beside the curve."""
+    return curve_file(out, name, seed).with_suffix(".json")
 
 
 def read_rows(path: Path) -> list[dict]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from common import (
     RESULTS,
     append_rows,
+    check_row,
     conditions,
     make_parser,
     prepare_device,
@@ -21,7 +22,7 @@ from common import (
     train,
 )
 
-from s10 import Hook, load_dataset
+from s10 import Hook, InputError, load_dataset
 from s10.submissions.recipes import Era1S10Strided, Era1S10StridedPerBatch
 
 NAME = "era1-s10-strided"
@@ -53,13 +54,24 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--epochs must be from 1 to {Era1S10Strided.epochs}, not {options.epochs}")
     device = prepare_device(options.device)
     out = options.out or RESULTS / f"first-epochs-{options.data}-width{options.width}"
-    dataset = load_dataset(options.data, options.data_dir)
-    for stepped, recipe in WAYS.items():
-        stored = [row for row in read_rows(out / "runs.csv") if row["stepped"] == stepped]
-        if len(stored) >= options.epochs:
+    recipes = {
+        stepped: replace(recipe, width=options.width, data=options.data)
+        for stepped, recipe in WAYS.items()
+    }
+    # The last epoch of each way that is finished.
+    finished = {row["stepped"]: row for row in read_rows(out / "runs.csv")}
+    try:
+        dataset = load_dataset(options.data, options.data_dir)
+        for stepped, row in finished.items():
+            check_row(row, recipes[stepped], dataset.fingerprint(), out)
+            if int(row["epoch"]) < options.epochs:
+                raise InputError(f"{out} has only {row['epoch']} epochs; name another with --out")
+    except InputError as error:
+        parser.error(str(error))
+    for stepped, recipe in recipes.items():
+        if stepped in finished:
             continue
         print(f"the schedule stepped {stepped}", flush=True)
-        recipe = replace(recipe, width=options.width, data=options.data)
         shared = {"name": NAME, "stepped": stepped, **conditions(recipe, dataset, device)}
         _, result = train(recipe, dataset, device, [StopAfter(options.epochs)])
         if len(result.history) < options.epochs:

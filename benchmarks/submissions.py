@@ -11,9 +11,9 @@ stopped at any time and started again.
 from dataclasses import replace
 from pathlib import Path
 
-from common import RESULTS, is_measured, make_parser, measure, prepare_device
+from common import RESULTS, make_parser, measure, missing_runs, prepare_device
 
-from s10 import Recipe, load_dataset
+from s10 import InputError, Recipe, load_dataset
 from s10.submissions.pitfalls import PITFALLS
 from s10.submissions.published import SUBMISSIONS
 from s10.submissions.recipes import Era1S10StridedPerBatch
@@ -41,14 +41,21 @@ def main(arguments: list[str] | None = None) -> None:
     names = [name for _, name in recipes]
     if unknown := set(options.only or ()) - set(names):
         parser.error(f"no {', '.join(unknown)}; there are {', '.join(names)}")
-    dataset = load_dataset(options.data, options.data_dir)
-    for seed in options.seeds:
-        for (kind, name), recipe in recipes.items():
-            if name not in (options.only or names) or is_measured(out, kind, name, seed):
-                continue
-            print(f"{kind} {name}, seed {seed}", flush=True)
-            recipe = replace(recipe, data=options.data, width=options.width, seed=seed)
-            measure(kind, name, recipe.with_epochs(options.epochs), dataset, device, out)
+    try:
+        dataset = load_dataset(options.data, options.data_dir)
+        runs = [
+            (*run, replace(recipe, data=options.data, width=options.width, seed=seed))
+            for seed in dict.fromkeys(options.seeds)
+            for run, recipe in recipes.items()
+            if run[1] in (options.only or names)
+        ]
+        runs = [(kind, name, recipe.with_epochs(options.epochs)) for kind, name, recipe in runs]
+        missing = missing_runs(runs, dataset, out)
+    except InputError as error:
+        parser.error(str(error))
+    for kind, name, recipe in missing:
+        print(f"{kind} {name}, seed {recipe.seed}", flush=True)
+        measure(kind, name, recipe, dataset, device, out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The short experiments of the notebooks: what one cycle, depth and single mistakes change."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 import torch
@@ -46,11 +46,16 @@ def train_each(
     return pd.concat(histories, ignore_index=True)
 
 
-class ConstantRecipe(Recipe):
-    """LR and momentum stay at their first values, `lr_min` and `momentum_max`."""
+def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
+    """The recipe with this LR, and the mean of the cycle's momentum, at every step."""
 
-    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-        return ConstantLR(optimizer, factor=1)
+    class ConstantRecipe(type(recipe)):
+        def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+            return ConstantLR(optimizer, factor=1)
+
+    momentum = (recipe.momentum_max + recipe.momentum_min) / 2
+    changes = {"lr_max": lr, "lr_min": lr, "momentum_max": momentum, "momentum_min": momentum}
+    return ConstantRecipe(**asdict(replace(recipe, **changes)))
 
 
 def compare_schedules(dataset: ImageDataset, recipe: Recipe, device="cpu") -> pd.DataFrame:
@@ -59,14 +64,9 @@ def compare_schedules(dataset: ImageDataset, recipe: Recipe, device="cpu") -> pd
     The momentum of the constant ones is the mean of the cycle's. Returns the histories
     one below the other, with a column `schedule`.
     """
-    recipes = {"one cycle": recipe}
-    momentum = (recipe.momentum_max + recipe.momentum_min) / 2
-    for lr in (recipe.lr_max, recipe.lr_max / 10):
-        constant = replace(
-            recipe, lr_max=lr, lr_min=lr, momentum_max=momentum, momentum_min=momentum
-        )
-        recipes[f"constant {lr:g}"] = ConstantRecipe(**asdict(constant))
-    return train_each(dataset, recipes, device, by="schedule")
+    constant = (recipe.lr_max, recipe.lr_max / 10)
+    recipes = {f"constant {lr:g}": with_constant_lr(recipe, lr) for lr in constant}
+    return train_each(dataset, {"one cycle": recipe, **recipes}, device, by="schedule")
 
 
 class DeepNet(nn.Module):
@@ -101,15 +101,16 @@ class DeepNet(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
 
-@dataclass(frozen=True)
-class DeepRecipe(Recipe):
-    """The recipe for a `DeepNet`."""
+def with_deep_net(recipe: Recipe, depth: int, shortcuts: bool) -> Recipe:
+    """The recipe with a `DeepNet` in place of its own network."""
 
-    depth: int = 9
-    shortcuts: bool = True
+    class DeepRecipe(type(recipe)):
+        initial_model = Recipe.initial_model
 
-    def make_model(self, num_classes: int = 10) -> nn.Module:
-        return DeepNet(self.depth, self.shortcuts, num_classes)
+        def make_model(self, num_classes: int = 10) -> nn.Module:
+            return DeepNet(depth, shortcuts, num_classes)
+
+    return DeepRecipe(**asdict(recipe))
 
 
 def compare_depths(
@@ -120,18 +121,17 @@ def compare_depths(
     Returns a row for each network and epoch: depth, shortcuts, step (steps
     so far), loss (mean training loss of that epoch), test_accuracy.
     """
-    recipes = {
-        _network_name(depth, shortcuts): DeepRecipe(
-            **asdict(recipe), depth=depth, shortcuts=shortcuts
-        )
+    networks = {
+        _network_name(depth, shortcuts): {"depth": depth, "shortcuts": shortcuts}
         for shortcuts in (False, True)
         for depth in depths
     }
+    recipes = {name: with_deep_net(recipe, **network) for name, network in networks.items()}
     table = train_each(dataset, recipes, device, by="network")
     steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
     table = table.assign(
-        depth=[recipes[name].depth for name in table["network"]],
-        shortcuts=[recipes[name].shortcuts for name in table["network"]],
+        depth=[networks[name]["depth"] for name in table["network"]],
+        shortcuts=[networks[name]["shortcuts"] for name in table["network"]],
         step=table["epoch"] * steps_per_epoch,
         loss=table["train_loss"],
     )

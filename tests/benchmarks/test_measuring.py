@@ -16,8 +16,8 @@ import throughput
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from s10 import Recipe
-from s10.course.ablation import without
+from s10 import FitResult, InputError, Recipe
+from s10.course.ablation import ABLATIONS, without
 from s10.submissions.pitfalls import PITFALLS
 from s10.submissions.recipes import Era1S10Strided
 
@@ -71,14 +71,16 @@ def test_a_stored_run_of_the_full_recipe_is_copied(tmp_path):
     assert not ablation.copy_stored_run(recipe, "other images", tmp_path)
     assert not list(tmp_path.iterdir())
     assert ablation.copy_stored_run(recipe, fingerprint, tmp_path)
-    assert common.is_measured(tmp_path, *ablation.FULL, 1)
+    assert json.loads(common.recipe_file(tmp_path, ablation.FULL[1], 1).read_text()) == (
+        recipe.to_dict()
+    )
     (row,) = common.read_rows(tmp_path / "runs.csv")
     assert all(row.values())
     assert float(row["test_accuracy"]) == summary["test_accuracy"]
     assert (row["epochs"], row["commit"]) == ("24", summary["commit"])
     assert (row["width"], row["seed"], row["data"]) == ("16", "1", "cifar10")
     assert row["torch"] == summary["versions"]["torch"]
-    (curve,) = (tmp_path / "curves").iterdir()
+    (curve,) = (tmp_path / "curves").glob("*.csv")
     assert curve.read_text() == (stored / "metrics.csv").read_text()
 
 
@@ -90,6 +92,8 @@ def test_the_stored_files_have_the_columns_and_names_of_today():
     assert stored == {(kind, name) for kind, group in submissions.RECIPES.items() for name in group}
     curves = RESULTS / "submissions-cifar10-width16" / "curves"
     row, *_ = common.read_rows(RESULTS / "submissions-cifar10-width16" / "runs.csv")
+    recipe = replace(submissions.RECIPES[row["kind"]][row["name"]], width=16)
+    common.check_row(row, recipe, row["fingerprint"], curves.parent)  # A new start goes on.
     assert common.curve_file(curves.parent, row["name"], int(row["seed"])).exists()
 
 
@@ -108,6 +112,106 @@ def test_interrupted_measurements_of_the_submissions_continue(tmp_path, capsys):
         submissions.main([*words, "era1-s11"])
     assert stopped.value.code == 2
     assert "no era1-s11" in capsys.readouterr().err
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The recipes that were trained; nothing is."""
+    recipes = []
+
+    def untrained(recipe, dataset, device, hooks=()):
+        recipes.append(recipe)
+        rows = [dict.fromkeys(common.CURVE_COLUMNS, 0.5) | {"epoch": epoch} for epoch in (1, 2)]
+        for hook in hooks:
+            hook.rows = rows
+        return None, FitResult(pd.DataFrame(rows), None, 1.0, interrupted=False)
+
+    for script in (common, first_epochs):
+        monkeypatch.setattr(script, "train", untrained)
+    return recipes
+
+
+CHANGES = {
+    "--width": "width is 4, was 2",
+    "--epochs": "epochs is 4, was 2",
+    "--data": "data is folder:a, was shapes",
+    "images": "the images are others",
+    "recipe": "cutout is 4, was",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("script", [ablation, submissions])
+def test_a_row_of_another_recipe_is_refused(script, change, tmp_path, capsys, monkeypatch, trained):
+    """Before anything is trained, and also if the first of the runs is new."""
+    options = {"--width": "2", "--epochs": "2", "--data": "shapes", "--out": str(tmp_path)}
+    words, first, both = {
+        ablation: (["laptop"], ["Muon"], ["label smoothing", "Muon"]),
+        submissions: ([], ["eva4-s11"], ["eva4-s11", "era1-s10"]),
+    }[script]
+    script.main([*words, *sum(options.items(), ()), "--only", *first])
+    measured = len(trained)
+    script.main([*words, *sum(options.items(), ()), "--only", *first])
+    assert len(trained) == measured >= 1
+    stored = (tmp_path / "runs.csv").read_text()
+    if change in options:
+        options[change] = {"--width": "4", "--epochs": "4", "--data": "folder:a"}[change]
+    if change == "images":
+        few = script.load_dataset().subset(500)
+        monkeypatch.setattr(script, "load_dataset", lambda *_: few)
+    if change == "recipe":
+        eva4, muon = submissions.RECIPES["submission"]["eva4-s11"], without("laptop", "Muon")
+        monkeypatch.setitem(submissions.RECIPES["submission"], "eva4-s11", replace(eva4, cutout=4))
+        monkeypatch.setitem(ABLATIONS["laptop"], "Muon", replace(muon, cutout=4))
+    else:  # As rows were stored until version 0.2: what they say themselves is compared.
+        for file in (tmp_path / "curves").glob("*.json"):
+            file.unlink()
+    with pytest.raises(SystemExit):
+        script.main([*words, *sum(options.items(), ()), "--only", *both])
+    error = capsys.readouterr().err
+    assert CHANGES[change] in error
+    assert "name another folder with --out" in error
+    assert len(trained) == measured
+    assert (tmp_path / "runs.csv").read_text() == stored
+
+
+def test_the_first_epochs_of_another_network_are_refused(tmp_path, capsys, trained):
+    words = ["--data", "shapes", "--out", str(tmp_path)]
+    first_epochs.main([*words, "--width", "2"])
+    for more, reason in (
+        (["--width", "4"], "width is 4, was 2"),
+        (["--width", "2", "--epochs", "3"], "only 2 epochs"),
+    ):
+        with pytest.raises(SystemExit):
+            first_epochs.main([*words, *more])
+        assert reason in capsys.readouterr().err
+    assert len(trained) == 2
+
+
+@pytest.mark.parametrize("name", ["submissions", "ablation", "first_epochs"])
+def test_bad_input_is_one_line(name, monkeypatch, capsys):
+    script = {"submissions": submissions, "ablation": ablation, "first_epochs": first_epochs}[name]
+
+    def missing(*_):
+        raise InputError("there is no folder x")
+
+    monkeypatch.setattr(script, "load_dataset", missing)
+    with pytest.raises(SystemExit):
+        script.main((["laptop"] if name == "ablation" else []) + ["--data", "folder:x"])
+    assert "error: there is no folder x" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_the_recipes_own_weights(few, tiny):
+    class Untrainable(Recipe):
+        """All weights of the last layer are zero, and no step changes them."""
+
+        def initial_model(self, dataset):
+            model = super().initial_model(dataset)
+            torch.nn.init.zeros_(model.fc.weight).requires_grad_(False)
+            return model
+
+    model, _ = common.train(Untrainable(**vars(replace(tiny, epochs=1))), few, CPU)
+    assert not model.fc.weight.any()
 
 
 class Diverging(Recipe):

@@ -1,13 +1,14 @@
 """The short experiments of the notebooks: equal conditions, one difference."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
-from s10 import FitResult, InputError
+from s10 import FitResult, InputError, Recipe
 from s10.course.experiments import (
     NO_PITFALL,
     DeepNet,
@@ -18,6 +19,8 @@ from s10.course.experiments import (
     final_loss,
 )
 from s10.plots import plot_schedules
+from s10.speed.muon import Muon
+from s10.speed.recipes import LAPTOP
 
 
 def test_the_schedules_are_compared_from_the_same_start(few, tiny):
@@ -57,6 +60,71 @@ def test_the_pitfalls_are_compared_from_the_same_start(few, tiny):
     alone = compare_pitfalls(few, recipe, names[1:2], epochs=3)
     same = alone["pitfall"] == "softmax before the loss"
     assert alone[same]["train_loss"].tolist() == softmax["train_loss"].tolist()
+
+
+@dataclass(frozen=True)
+class OwnRecipe(Recipe):
+    """A learner's recipe: an own network with own initial weights, and SGD."""
+
+    nesterov: bool = True
+
+    def make_model(self, num_classes=10):
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))
+
+    def initial_model(self, dataset):
+        model = super().initial_model(dataset)
+        nn.init.zeros_(model[1].weight)
+        return model
+
+    def make_optimizer(self, model, momentum=0.9):
+        return torch.optim.SGD(model.parameters(), self.lr_min, momentum, nesterov=self.nesterov)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """(recipe, model before its first step, optimizer) of each run; nothing is trained."""
+    runs = []
+
+    def untrained(model, train, test, recipe, classes):
+        runs.append((recipe, model, recipe.make_optimizer(model)))
+        row = {"epoch": 1, "train_loss": 2.0, "test_accuracy": 0.1}
+        return FitResult(pd.DataFrame([row]), None, 1.0, interrupted=False)
+
+    monkeypatch.setattr("s10.course.experiments.fit", untrained)
+    return runs
+
+
+def test_the_experiments_train_the_network_and_the_optimizer_of_the_recipe(few, tiny, trained):
+    own = OwnRecipe(**vars(tiny))
+    compare_schedules(few, own)
+    assert len(trained) == 3
+    for recipe, model, optimizer in trained:
+        assert isinstance(recipe, OwnRecipe)
+        assert isinstance(model, nn.Sequential)
+        assert not model[1].weight.any()
+        assert type(optimizer) is torch.optim.SGD
+    constant = trained[1][0].make_scheduler(trained[1][2], 4)
+    assert constant.optimizer.param_groups[0]["lr"] == own.lr_max
+    del trained[:]
+    compare_depths(few, own, depths=(3,))
+    assert [type(model) for _, model, _ in trained] == [DeepNet] * 2
+    assert [type(optimizer) for *_, optimizer in trained] == [torch.optim.SGD] * 2
+    del trained[:]
+    compare_schedules(few, replace(LAPTOP, data="shapes", width=4))
+    whitenings = [model.whitening.weight for _, model, _ in trained]
+    assert all(torch.equal(each, whitenings[0]) for each in whitenings)
+    assert [type(optimizer) for *_, optimizer in trained] == [Muon] * 3
+
+
+def test_the_pitfalls_start_from_the_recipes_own_weights(few, tiny, trained, monkeypatch):
+    def zeros(self, dataset):
+        model = self.make_model(len(dataset.classes))
+        nn.init.zeros_(model.fc.weight)
+        return model
+
+    monkeypatch.setattr(Recipe, "initial_model", zeros)
+    compare_pitfalls(few, tiny, ("std of single images", "ReLU before BN"), epochs=3)
+    assert [bool(model.fc.weight.any()) for _, model, _ in trained] == [False] * 3
 
 
 def test_an_unknown_pitfall_is_named(few, tiny):
