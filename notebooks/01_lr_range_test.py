@@ -61,10 +61,13 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # %%
 import numpy as np
 
-rows = [np.flatnonzero(dataset.train_labels == c)[:10] for c in range(len(dataset.classes))]
+classes = dataset.classes[:10]
+count = min(10, np.bincount(dataset.train_labels).min())
+rows = [np.flatnonzero(dataset.train_labels == c)[:count] for c in range(len(classes))]
 images = dataset.train_images[np.stack(rows, axis=1).ravel()]
-names = list(dataset.classes) + [""] * 90
-env.add_caption(s10.plot_images(images, names, title="One class in each column"))
+names = [*classes, *[""] * (len(images) - len(classes))]
+title = "One class in each column"
+env.add_caption(s10.plot_images(images, names, columns=len(classes), title=title))
 
 # %% [markdown]
 # Each pixel is three bytes, 0 to 255. The network wants numbers around zero, so each channel is
@@ -101,7 +104,7 @@ def ten_times(image, settings):
     alone = replace(
         dataset, train_images=image[None].repeat(10, 0), train_labels=np.zeros(10, np.int64)
     )
-    batch, _ = next(iter(settings.train_loader(alone)))
+    batch, _ = next(iter(replace(settings, batch_size=10).train_loader(alone)))
     pixels = batch.permute(0, 2, 3, 1).numpy() * dataset.std + dataset.mean
     return (255 * pixels).round().clip(0, 255).astype(np.uint8)
 
@@ -114,7 +117,7 @@ steps = {
     "CutOut": replace(none, cutout=8),
     "all three": recipe,
 }
-image = dataset.train_images[rows[-3][1]]
+image = images[17 % len(images)]
 grid = np.concatenate([ten_times(image, settings) for settings in steps.values()])
 title = "From top to bottom: " + ", ".join(steps)
 env.add_caption(s10.plot_images(grid, title=title))

@@ -269,9 +269,9 @@ my_best = None  # "one cycle", "large constant" or "small constant"
 my_lead = None  # percentage points
 
 # %%
-from s10.course.experiments import compare_schedules, final_accuracy, train_each
+from s10.course.experiments import compare_schedules, final_accuracy, train_each, with_constant_lr
 
-show(compare_schedules, train_each)
+show(with_constant_lr, compare_schedules, train_each)
 
 # %%
 subset = env.subset(10_000, 2_000)

@@ -483,11 +483,9 @@ env.add_caption(s10.plot_misclassified(dataset.test_images, result.predictions, 
 # And only those of the most confused pair:
 
 # %%
-worst = pairs.iloc[0]
+worst = dict(pairs[["true", "predicted"]].iloc[0]) if len(pairs) else {}  # {}: no mistakes at all
 env.add_caption(
-    s10.plot_misclassified(
-        dataset.test_images, result.predictions, true=worst.true, predicted=worst.predicted, count=10
-    )
+    s10.plot_misclassified(dataset.test_images, result.predictions, **worst, count=10)
 )
 
 # %% [markdown]

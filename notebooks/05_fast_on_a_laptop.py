@@ -270,7 +270,8 @@ from s10.speed.loaders import resize
 
 pixels = torch.from_numpy(dataset.train_images[:8]).permute(0, 3, 1, 2).float()
 small = resize(pixels, 24).round().clamp(0, 255).permute(0, 2, 3, 1).byte().numpy()
-env.add_caption(s10.plot_images([*dataset.train_images[:8], *small], columns=8), "32 × 32 and 24 × 24")
+both = [*dataset.train_images[:8], *small]
+env.add_caption(s10.plot_images(both, columns=len(small)), "32 × 32 and 24 × 24")
 
 # %% [markdown]
 # ## Trick 6: not too sure of itself

@@ -83,6 +83,19 @@ def test_the_import_loads_no_heavy_package():
     assert done.stdout.split() == []
 
 
+def test_an_import_makes_no_optimizer_and_so_runs_no_schedule():
+    """Every command would wait for it."""
+    modules = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "s10").rglob("[!_]*.py")
+    )
+    code = f"import torch; del torch.optim.Optimizer.__init__; import {', '.join(modules)}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", s10.__all__)
 def test_every_public_name_exists_and_is_documented(name):
     value = getattr(s10, name)

@@ -59,22 +59,20 @@ class NotebookEnv:
 
     def with_recipe(self, recipe: Recipe) -> "NotebookEnv":
         """The same environment with another recipe, timed; small when only tested."""
-        recipe = replace(recipe, data=self.dataset.name)
-        if self.smoke:
-            recipe = _small(recipe)
+        recipe = _adapted(recipe, self.recipe.data, self.dataset, self.smoke)
         step = seconds_per_step(recipe, self.device, steps=self.size(10, smoke=3))
         return replace(self, recipe=recipe, seconds_per_step=step)
 
     def checkpointer(self, name: str) -> list[Hook]:
         """Hooks for `s10.fit` that save the run of this name and resume it after a disconnect.
 
-        There are none unless checkpoints are kept. Another data set or width has a
-        folder of its own.
+        There are none unless checkpoints are kept. Other images and another width have a
+        folder of their own.
         """
         if self.keep is None:
             return []
-        data, width = self.dataset.name.split(":")[0], self.recipe.width
-        return [Checkpointer(self.keep / f"{name}-{data}-width{width}", resume=True)]
+        data = f"{self.dataset.name.split(':')[0]}-{self.dataset.fingerprint()}"
+        return [Checkpointer(self.keep / f"{name}-{data}-width{self.recipe.width}", resume=True)]
 
     def add_caption(self, figure: Figure, network: str | None = None) -> Figure:
         """Caption the figure with network and data; warn in its title if that is not CIFAR-10.
@@ -100,7 +98,7 @@ def setup(
 
     Args:
         data: "auto" is CIFAR-10, downloaded if necessary, or `shapes` where it cannot be
-            downloaded; otherwise a source of `load_dataset`.
+            downloaded; otherwise a source of `load_dataset`, such as "folder:PATH".
         width: of the network's prep layer; default 64 on a GPU, 16 without.
         keep: a folder for checkpoints, or "drive" for the folder `s10` of your
             Google Drive, which outlives a Colab machine.
@@ -114,8 +112,13 @@ def setup(
     if device.type == "cpu":
         tune_malloc()
     recipe = Recipe(width=width or (WIDTH_ON_GPU if device.type == "cuda" else WIDTH_ON_CPU))
-    dataset = load_dataset("shapes").subset(1000, 200) if smoke else _load(data)
-    recipe = replace(_small(recipe) if smoke else recipe, data=dataset.name)
+    dataset = _load("shapes" if smoke and data == "auto" else data)
+    if smoke:
+        dataset = dataset.subset(1000, 200)
+    source = dataset.name
+    if data.startswith("folder:"):  # The recipe can then be loaded from any working directory.
+        source = f"folder:{Path(data.removeprefix('folder:')).expanduser().resolve()}"
+    recipe = _adapted(recipe, source, dataset, smoke)
     step = seconds_per_step(recipe, device, steps=3 if smoke else 20)
     env = NotebookEnv(dataset, recipe, device, step, smoke, folder)
     print("\n".join(_introduction(env)))
@@ -134,9 +137,12 @@ def show(*objects) -> None:
         display(Markdown(f"from `{file}`:\n\n```python\n{''.join(lines).rstrip()}\n```"))
 
 
-def _small(recipe: Recipe) -> Recipe:
-    """The recipe at the size of a test."""
-    return replace(recipe.with_epochs(2), width=4, batch_size=64)
+def _adapted(recipe: Recipe, source: str, dataset: ImageDataset, smoke: bool) -> Recipe:
+    """The recipe for these images, in at least four batches an epoch; small when only tested."""
+    if smoke:
+        recipe = replace(recipe.with_epochs(2), width=4, batch_size=64)
+    most = max(1, len(dataset.train_images) // 4)
+    return replace(recipe, data=source, batch_size=min(recipe.batch_size, most))
 
 
 def _network_name(recipe: Recipe) -> str:
@@ -189,6 +195,8 @@ def _introduction(env: NotebookEnv) -> list[str]:
         f"time       {recipe.epochs} epochs take about {format_duration(60 * minutes)} here, from "
         "timed steps",
     ]
+    if recipe.batch_size < Recipe.batch_size:
+        lines.append(f"batches    of {recipe.batch_size} images, not {Recipe.batch_size}")
     if env.keep:
         lines.append(f"kept in    {env.keep}: an interrupted run can be resumed")
     if minutes > LONG_MINUTES:

@@ -8,8 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from s10 import CustomResNet, InputError, Recipe, evaluate, fit, plot_images, plot_schedule
+from s10 import (
+    CustomResNet,
+    InputError,
+    Recipe,
+    evaluate,
+    fit,
+    load_dataset,
+    plot_images,
+    plot_schedule,
+)
 from s10.course import env, setup, show
 from s10.speed.recipes import LAPTOP
 
@@ -40,7 +50,7 @@ def test_smoke_mode_is_small(smoke, capsys):
     assert small.size(100, smoke=3) == 3
     assert small.recipe.width < 16
     output = capsys.readouterr().out
-    for word in ("device", "precision", "data", "width 4", "second"):
+    for word in ("device", "precision", "data", "width 4", "batches    of 64 images", "time"):
         assert word in output
 
 
@@ -100,7 +110,50 @@ def test_a_notebooks_run_is_resumed_from_the_folder_that_keeps_it(tmp_path, caps
         result = fit(model, *loaders, recipe, few.classes, hooks=kept.checkpointer("mine"))
         assert len(result.history) == 2
         assert ("resuming after 2 of 2 epochs" in capsys.readouterr().out) == resumed
-    assert list((tmp_path / "mine-shapes-width4").iterdir())
+    assert list((tmp_path / f"mine-shapes-{kept.dataset.fingerprint()}-width4").iterdir())
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Two folders of the same name, with other images in them."""
+    monkeypatch.setattr(env, "load_dataset", load_dataset)
+    for place, color in (("a", 0), ("b", 255)):
+        for split in ("train", "test"):
+            for label in ("cat", "dog"):
+                folder = tmp_path / place / "pets" / split / label
+                folder.mkdir(parents=True)
+                for number in range(4):
+                    Image.new("RGB", (32, 32), (color, number, 0)).save(folder / f"{number}.png")
+    return tmp_path / "a" / "pets", tmp_path / "b" / "pets"
+
+
+def test_the_recipe_of_own_images_can_be_loaded_from_anywhere(folders, monkeypatch, tmp_path):
+    monkeypatch.chdir(folders[0].parent)
+    for data in ("folder:pets", "folder:pets/", "folder:../a/pets", f"folder:{folders[0]}"):
+        own = setup(data=data, width=4)
+        assert own.recipe.data == own.with_recipe(LAPTOP).recipe.data == f"folder:{folders[0]}"
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset(own.recipe.data).fingerprint() == own.dataset.fingerprint()
+    monkeypatch.setenv("HOME", str(folders[0].parent))
+    assert setup(data="folder:~/pets", width=4).recipe.data == f"folder:{folders[0]}"
+
+
+def test_own_images_have_checkpoints_of_their_own(folders, tmp_path):
+    kept = [setup(data=f"folder:{folder}", width=4, keep=tmp_path) for folder in folders]
+    places = {each.checkpointer("mine")[0].folder.folder for each in kept}
+    assert len(places) == 2
+    # The same images elsewhere are the same.
+    moved = folders[0].rename(tmp_path / "moved")
+    again = setup(data=f"folder:{moved}", width=4, keep=tmp_path)
+    assert again.checkpointer("mine")[0].folder.folder in places
+
+
+def test_few_images_come_in_small_batches(folders, capsys):
+    few = setup(data=f"folder:{folders[0]}", width=4)
+    assert "batches    of 2 images, not 512" in capsys.readouterr().out
+    assert few.with_recipe(LAPTOP).recipe.batch_size == few.recipe.batch_size == 2
+    assert setup(data="shapes", width=4).recipe.batch_size == 512
+    assert "batches" not in capsys.readouterr().out
 
 
 def test_checkpoints_are_kept_on_a_drive_only_on_colab(smoke, monkeypatch):

@@ -1,9 +1,11 @@
 """The five published submissions: their networks, logs and images as they were published."""
 
+import csv
 import math
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -238,6 +240,20 @@ def test_a_log_ends_where_its_readme_says(name):
     if "test_accuracy_percent" in log:
         assert last["test_accuracy_percent"] == pytest.approx(100 * submission.stated_test)
         assert (log["test_correct"] / 100 - log["test_accuracy_percent"]).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("name", ["era1-s10-strided", "eva4-s11", "eva8-s8"])
+def test_a_log_has_the_printed_digits(name):
+    """To the last one, with any version of pandas, and no function of it that is deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log = SUBMISSIONS[name].log()
+    with open(ROOT / "s10" / "submissions" / "logs" / f"{name}.csv", newline="") as file:
+        printed = list(csv.DictReader(file))
+    assert list(log) == list(printed[0])
+    for column, values in log.items():
+        assert values.tolist() == [float(row[column]) for row in printed]
+    assert log["epoch"].dtype == np.int64
 
 
 @pytest.mark.parametrize("name", ["era1-s10", "eva6-s9"])
