@@ -1,6 +1,7 @@
 """CIFAR-10 (Krizhevsky, 2009): the same files as torchvision's CIFAR10, and their download."""
 
 import hashlib
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from s10.datasets.dataset import ImageDataset
-from s10.datasets.download import DownloadError, download
+from s10.datasets.download import DownloadError, download, file_md5
 from s10.runtime.errors import InputError
 
 # Mean and standard deviation of all pixels of the 50,000 training images, scale 0–1.
@@ -78,16 +79,29 @@ def find_cifar10(data_dir: Path) -> Path | None:
 def fetch_cifar10(
     data_dir: Path, files: Iterable[str], *, md5: str, urls: Iterable[str] = URLS
 ) -> Path:
-    """Download CIFAR-10 and extract its files into `data_dir`; returns their folder.
+    """Extract CIFAR-10's files from the archive in `data_dir`, downloaded if it is not there.
+
+    Where `data_dir` cannot be written to, as Kaggle's inputs, they go to ~/.cache/s10.
+
+    Returns:
+        The folder of the files.
 
     Raises:
-        InputError: no URL delivers the archive, or `data_dir` cannot be written to.
+        InputError: no URL delivers the archive.
+        OSError: neither `data_dir` nor ~/.cache/s10 can be written to.
     """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create the data folder {data_dir}: {error.strerror}") from None
+    target = data_dir
+    if not _is_writable(data_dir):
+        target = Path.home() / ".cache" / "s10"
+        print(f"{data_dir} cannot be written to: CIFAR-10 belongs in {target}", file=sys.stderr)
+        target.mkdir(parents=True, exist_ok=True)
+        if found := find_cifar10(target):
+            return found
     archive = data_dir / ARCHIVE
+    if archive.is_file() and file_md5(archive) == md5:
+        return unpack(archive, target, files)
+    # An archive of that name, though a damaged one, is the user's.
+    archive = target / f"downloaded-{ARCHIVE}"
     try:
         download(urls, archive, size=ARCHIVE_BYTES, md5=md5)
     except DownloadError as error:
@@ -96,7 +110,19 @@ def fetch_cifar10(
             f"into {data_dir}, or name another URL with --data-url, or use --data shapes "
             "or --data folder:PATH, which need no network"
         ) from None
-    return unpack(archive, data_dir, files)
+    folder = unpack(archive, target, files)
+    archive.unlink()  # 170 MB that are not needed again.
+    return folder
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be created in `folder`, which is created if necessary."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def unpack(archive: Path, data_dir: Path, names: Iterable[str]) -> Path:
@@ -116,8 +142,7 @@ def unpack(archive: Path, data_dir: Path, names: Iterable[str]) -> Path:
                 (batches / name).write_bytes(tar.extractfile(f"{FOLDER}/{name}").read())
             batches.rename(folder)
     except (tarfile.TarError, KeyError, AttributeError, EOFError, OSError) as error:
-        raise InputError(f"cannot unpack {archive}: {error}; delete it and try again") from None
-    archive.unlink()  # 170 MB that are not needed again.
+        raise InputError(f"cannot unpack {archive} into {data_dir}: {error}") from None
     return folder
 
 

@@ -50,7 +50,7 @@ def download(
     Raises:
         DownloadError: no URL delivered the file.
     """
-    if path.exists() and _md5(path) == md5:
+    if path.exists() and file_md5(path) == md5:
         return
     part = path.with_name(path.name + ".part")
     queue = [(url, min_speed) for url in urls]
@@ -61,7 +61,7 @@ def download(
                 before = _size(part)
                 try:
                     _request_rest(url, part, size, stall_seconds, speed, bar)
-                    if _md5(part) == md5:
+                    if file_md5(part) == md5:
                         part.replace(path)
                         return
                     raise _WrongFile("sent another file (its md5 differs)")
@@ -124,7 +124,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _md5(path: Path) -> str:
+def file_md5(path: Path) -> str:
     """The md5 of a file of any size, in hex digits."""
     digest = hashlib.md5()
     with open(path, "rb") as file:

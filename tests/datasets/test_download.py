@@ -4,13 +4,15 @@ import contextlib
 import hashlib
 import http.server
 import socket
+import sys
 import tarfile
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from s10 import InputError
+from s10 import InputError, load_dataset
 from s10.datasets import cifar10
 from s10.datasets.download import DownloadError, download
 
@@ -36,6 +38,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             content = content[:-1] + b"!"
         if behavior == "endless":
             content = CONTENT * 3
+        if start >= len(content):
+            self.send_error(416)
+            return
         body = content[start:]
         self.send_response(206 if start else 200)
         if start:
@@ -173,8 +178,8 @@ def test_cifar10_without_any_server_advises_what_to_do(server, tmp_path):
     assert "\n" not in message
 
 
-def archive(folder, names):
-    path = folder / "archive.tar.gz"
+def archive(folder, names, name="archive.tar.gz"):
+    path = folder / name
     source = folder / "source"
     source.write_bytes(b"content")
     with tarfile.open(path, "w:gz") as tar:
@@ -190,7 +195,7 @@ def test_unpacking_extracts_only_the_named_files(tmp_path):
     folder = cifar10.unpack(path, inside, ["a", "b"])
     assert sorted(p.name for p in folder.iterdir()) == ["a", "b"]
     assert not (tmp_path / "evil").exists()
-    assert not path.exists()
+    assert path.exists()
 
 
 def test_unpacking_is_atomic(tmp_path):
@@ -199,3 +204,82 @@ def test_unpacking_is_atomic(tmp_path):
         cifar10.unpack(path, tmp_path, ["a", "b"])
     assert not (tmp_path / "cifar-10-batches-py").exists()
     assert not list(Path(tmp_path).glob(".unpacking*"))
+
+
+@pytest.fixture
+def own_archive(tmp_path):
+    """A user's own archive in a data folder, and its md5."""
+    data = tmp_path / "input"
+    data.mkdir()
+    path = archive(data, ["cifar-10-batches-py/a"], cifar10.ARCHIVE)
+    return path, hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def serve(server, monkeypatch, own_archive):
+    """The server has the archive; the fixture is its URL."""
+    content = own_archive[0].read_bytes()
+    monkeypatch.setattr(sys.modules[__name__], "CONTENT", content)
+    monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", len(content))
+    return f"{server.url}/good"
+
+
+def test_the_users_own_archive_is_kept(own_archive):
+    path, md5 = own_archive
+    content = path.read_bytes()
+    folder = cifar10.fetch_cifar10(path.parent, ["a"], md5=md5, urls=[])
+    assert folder == path.parent / "cifar-10-batches-py"
+    assert (folder / "a").read_bytes() == b"content"
+    assert path.read_bytes() == content
+
+
+def test_the_users_damaged_archive_is_kept_too(own_archive, serve):
+    path, md5 = own_archive
+    path.write_bytes(b"damaged")
+    folder = cifar10.fetch_cifar10(path.parent, ["a"], md5=md5, urls=[serve])
+    assert (folder / "a").read_bytes() == b"content"
+    assert path.read_bytes() == b"damaged"
+    files = {"cifar-10-batches-py", "source", path.name}
+    assert {p.name for p in path.parent.iterdir()} == files  # Of the download, nothing is left.
+
+
+@pytest.mark.parametrize("has_archive", [True, False])
+def test_a_read_only_data_folder(own_archive, serve, monkeypatch, tmp_path, capsys, has_archive):
+    path, md5 = own_archive
+    if not has_archive:
+        path.unlink()
+    before = sorted(path.parent.iterdir())
+    make_read_only(monkeypatch, path.parent)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    expected = tmp_path / "home" / ".cache" / "s10" / "cifar-10-batches-py"
+    urls = [] if has_archive else [serve]
+    assert cifar10.fetch_cifar10(path.parent, ["a"], md5=md5, urls=urls) == expected
+    assert (expected / "a").read_bytes() == b"content"
+    assert f"belongs in {expected.parent}" in capsys.readouterr().err
+    # The next call finds it there.
+    assert cifar10.fetch_cifar10(path.parent, ["a"], md5=md5, urls=[]) == expected
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_nowhere_to_write_to_is_one_line(own_archive, monkeypatch, tmp_path):
+    (tmp_path / "home").touch()  # It cannot contain a folder.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    make_read_only(monkeypatch, own_archive[0].parent)
+    with pytest.raises(InputError, match="cannot load the data cifar10") as caught:
+        load_dataset("cifar10", own_archive[0].parent)
+    assert "\n" not in str(caught.value)
+
+
+def make_read_only(monkeypatch, folder):
+    """As `chmod a-w` would for anyone but root, by whom tests may be run."""
+
+    def refusing(function):
+        def create(*arguments, **options):
+            if folder in (*arguments, *options.values()):
+                raise OSError(30, "Read-only file system", str(folder))
+            return function(*arguments, **options)
+
+        return create
+
+    for name in ("mkdtemp", "TemporaryFile"):
+        monkeypatch.setattr(tempfile, name, refusing(getattr(tempfile, name)))
