@@ -142,7 +142,7 @@ def _add_data(command) -> None:
     group.add_argument(
         "--data", metavar="SOURCE",
         help="cifar10 (downloaded once, 170 MB), shapes (drawn, no download) or folder:PATH "
-        "with train/<class>/ and test/<class>/",
+        "with train/<class>/ and test/<class>/, or only <class>/",
     )  # fmt: skip
     group.add_argument("--data-dir", metavar="DIR", help="of CIFAR-10 ($S10_DATA, else data)")
     group.add_argument(

@@ -134,7 +134,8 @@ def evaluate(options) -> int:
         check_writable(Path(options.out))
     recipe, device = run.recipe(), pick_device(options.device)
     model, metadata = run.load_model()
-    dataset = load_dataset(options.data or recipe.data, options.data_dir, options.data_url)
+    source = options.data or recipe.data
+    dataset = load_dataset(source, options.data_dir, options.data_url, train=False)
     if list(dataset.classes) != metadata["classes"]:
         raise InputError(
             f"the classes of {dataset.name} ({', '.join(dataset.classes)}) are not those "

@@ -4,6 +4,10 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
+
+from s10.datasets.pixels import SIZE, as_seen
+from s10.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,12 @@ class ImageDataset:
     Images are uint8 (N, 32, 32, 3), RGB, 0–255; labels int64 (N,), indices
     into `classes`. `mean` and `std` are the mean and standard deviation of each
     channel over all pixels of the training images, on the scale 0–1.
+
+    Lists and CPU tensors become arrays, gray images (N, height, width) RGB, and images of
+    another size are resized as those of a folder, so `.data` and `.targets` of torchvision fit.
+
+    Raises:
+        InputError: images or labels of another type, shape or range.
     """
 
     name: str
@@ -24,13 +34,37 @@ class ImageDataset:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def __post_init__(self):
+        classes = len(self.classes)
+        for split in ("train", "test"):
+            images, labels = (
+                np.asarray(getattr(self, f"{split}_{kind}")) for kind in ("images", "labels")
+            )
+            if images.dtype != np.uint8 or images.ndim < 3 or images.shape[3:] not in ((), (3,)):
+                raise InputError(
+                    f"{split}_images must be uint8, 0–255, of shape (N, height, width, 3) or "
+                    f"(N, height, width); they are {images.dtype} {images.shape}"
+                )
+            if labels.shape != images.shape[:1] or not np.isin(labels, range(classes)).all():
+                raise InputError(
+                    f"{split}_labels must be {len(images)} integers from 0 to {classes - 1}, "
+                    "one for each image"
+                )
+            if images.shape[1:] != (SIZE, SIZE, 3):
+                pixels = [as_seen(Image.fromarray(image)) for image in images]
+                images = np.array(pixels, np.uint8).reshape(-1, SIZE, SIZE, 3)
+            object.__setattr__(self, f"{split}_images", images)
+            object.__setattr__(self, f"{split}_labels", labels.astype(np.int64, copy=False))
+
     @classmethod
     def from_arrays(
         cls, name, classes, train_images, train_labels, test_images, test_labels
     ) -> "ImageDataset":
         """A dataset whose `mean` and `std` are measured on the training images."""
         arrays = (train_images, train_labels, test_images, test_labels)
-        return cls(name, tuple(classes), *arrays, *channel_statistics(train_images))
+        dataset = cls(name, tuple(classes), *arrays, mean=(0.0,) * 3, std=(1.0,) * 3)
+        mean, std = channel_statistics(dataset.train_images)
+        return replace(dataset, mean=mean, std=std)
 
     def subset(self, train: int | None = None, test: int | None = None) -> "ImageDataset":
         """`train` training and `test` test images (`stratified`), with the same mean and std."""
@@ -111,7 +145,8 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:
     means, stds = [], []
     for channel in range(3):
         # A histogram holds the same information as 50 million pixels, in 256 numbers.
-        counts = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., 0].size
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        counts = counts / max(1, counts.sum())
         values = np.arange(256) / 255
         mean = (counts * values).sum()
         means.append(round(float(mean), 4))

@@ -1,96 +1,170 @@
-"""Images from a folder: `train/<class>/*` and `test/<class>/*`, PNG or JPEG."""
+"""Images from a folder: `train/<class>/*` and `test/<class>/*`, or only `<class>/*`."""
 
+import struct
 import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from s10.datasets.dataset import ImageDataset
+from s10.datasets.dataset import ImageDataset, stratified
+from s10.datasets.pixels import SIZE, as_seen
 from s10.runtime.errors import InputError
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}
-SIZE = 32
-# A small file may claim any size, and would be decoded into memory. JPEG files may be larger:
-# they are scaled down while they are decoded.
-MAX_PIXELS = {"PNG": 16_000_000, "JPEG": 64_000_000}
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "testing", "val", "valid", "validation")
+TEST_FRACTION = 0.2  # of each class, where there is no test folder
+LAYOUT = "it must contain train/<class>/ and test/<class>/, or only <class>/, with images"
+
+# Pillow starts Ghostscript for EPS; of the others it only knows the name, or how to write them.
+NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"}
+# A small file may claim any size, and would be decoded into memory. JPEG files may be larger
+# (Pillow's limit is 179 million): they are scaled down while they are decoded.
+MAX_PIXELS = 50_000_000
+# Pillow's decoders raise all of these for damaged files.
+DAMAGED = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, RuntimeError, EOFError,
+    struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
-def load_folder(folder: Path) -> ImageDataset:
-    """All images of `folder`, as RGB, uint8 (N, 32, 32, 3).
+def load_folder(folder: Path, train: bool = True) -> ImageDataset:
+    """The images of `folder` as a person sees them: RGB, uint8 (N, 32, 32, 3).
 
-    An image of another size is resized so that its shorter side is 32, and its
-    center is kept; a line on stderr says how many there were.
+    The test folder may be named val, and images may lie one folder below their class. Without
+    a test folder, a fifth of each class, drawn with seed 0, becomes the test images. An image
+    of another size is resized so that its shorter side is 32, and its center is kept;
+    transparency is shown over white. Lines on stderr say what was drawn, passed over or resized.
+
+    Args:
+        train: False reads only the test folder, if there is one; there are no training images.
 
     Raises:
         InputError: the layout is another one, the classes of train and test
-            differ, or an image cannot be read (the message names it).
+            differ, or images cannot be read (the message names each of them).
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}")
-    layout = "it must contain train/<class>/ and test/<class>/ with PNG or JPEG files"
-    for split in ("train", "test"):
-        if not (folder / split).is_dir():
-            raise InputError(f"{folder} has no folder {split}: {layout}")
-    classes = _class_names(folder / "train")
-    test_classes = _class_names(folder / "test")
-    if classes != test_classes:
-        difference = ", ".join(sorted(set(classes) ^ set(test_classes)))
+    train_folder, test_folder = _find_splits(folder)
+    if train_folder is None and train:
+        raise InputError(f"{folder} has no folder train: {LAYOUT}")
+    if test_folder and not train:
+        train_folder = None
+    splits = [split for split in (train_folder, test_folder) if split]
+    classes = [path.name for path in _folders(splits[0])]
+    if difference := set(classes) ^ {path.name for path in _folders(splits[-1])}:
         raise InputError(
             f"the class folders of train and test in {folder} differ: "
-            f"{difference} only in one of them"
+            f"{', '.join(sorted(difference))} only in one of them"
         )
     if len(classes) < 2:
-        raise InputError(f"{folder / 'train'} has {len(classes)} class folders: {layout}")
-    train, train_resized = _load_split(folder / "train", classes)
-    test, test_resized = _load_split(folder / "test", classes)
-    if resized := train_resized + test_resized:
-        print(
-            f"{resized} of {len(train[0]) + len(test[0])} images in {folder} were not 32×32: "
-            "resized (shorter side to 32) and center-cropped",
-            file=sys.stderr,
-        )
-    return ImageDataset.from_arrays(f"folder:{folder.resolve().name}", classes, *train, *test)
+        raise InputError(f"{splits[0]} has {len(classes)} class folders: {LAYOUT}")
+
+    passed_over = Counter()
+    files = [
+        (path, label, split == test_folder)
+        for split in splits
+        for label, name in enumerate(classes)
+        for path in _image_files(split / name, passed_over)
+    ]
+    paths, labels, is_test = zip(*files, strict=True)
+    images, resized = _load_images(paths)
+    labels, is_test = np.array(labels, np.int64), np.array(is_test)
+    if test_folder is None:
+        is_test[stratified(labels, round(TEST_FRACTION * len(labels)))] = True
+        _note(f"{folder} has no test images: {is_test.sum()} of its {len(labels)} images, "
+              f"{TEST_FRACTION:.0%} of each class drawn with seed 0, are held out")  # fmt: skip
+    if passed_over:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in passed_over.most_common())
+        _note(f"passed over in {folder}, because Pillow does not read such files: {counts}")
+    if resized:
+        _note(f"{resized} of {len(images)} images in {folder} were not {SIZE}×{SIZE}: "
+              f"resized (shorter side to {SIZE}) and center-cropped")  # fmt: skip
+    return ImageDataset.from_arrays(
+        f"folder:{folder.resolve().name}", classes,
+        images[~is_test], labels[~is_test], images[is_test], labels[is_test],
+    )  # fmt: skip
 
 
-def _class_names(split: Path) -> list[str]:
-    return sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
-def _load_split(split: Path, classes: list[str]) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    """Images and labels, and how many images were resized."""
-    images, labels, resized = [], [], 0
-    for label, name in enumerate(classes):
-        paths = sorted(p for p in (split / name).iterdir() if p.suffix.lower() in SUFFIXES)
-        paths = [p for p in paths if not p.name.startswith(".")]  # macOS leaves "._cat.png".
-        if not paths:
-            raise InputError(f"{split / name} contains no PNG or JPEG file")
-        for path in paths:
-            image, was_resized = _load_image(path)
-            images.append(image)
-            labels.append(label)
-            resized += was_resized
-    return (np.stack(images), np.array(labels, np.int64)), resized
+def _find_splits(folder: Path) -> tuple[Path | None, Path | None]:
+    """The folders of the training and of the test images, None where there is none."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    names = TRAIN_NAMES + TEST_NAMES
+    while len(inner := _folders(folder)) == 1 and inner[0].name.lower() not in names:
+        folder = inner[0]  # What an archive was unpacked into often contains one folder.
+    # A folder "train" that directly contains images is a class: of vehicles, say.
+    found = {p.name.lower(): p for p in inner if _folders(p) or not any(p.iterdir())}
+    train = next((found.pop(name) for name in TRAIN_NAMES if name in found), None)
+    test = next((found.pop(name) for name in TEST_NAMES if name in found), None)
+    if unused := [str(found[name]) for name in names if name in found]:
+        _note(f"not used: {', '.join(unused)}")
+    return (train, test) if train or test else (folder, None)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in `folder`, sorted; not hidden ones, nor what macOS puts into archives."""
+    hidden = (".", "__MACOSX")
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(hidden))
+
+
+def _image_files(folder: Path, passed_over: Counter) -> list[Path]:
+    """The files of one class that Pillow reads; others are counted by suffix in `passed_over`."""
+    Image.init()
+    suffixes = {end for end, name in Image.registered_extensions().items() if name not in NOT_READ}
+    images = []
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        inner = path.relative_to(folder)
+        if any(part.startswith(".") for part in inner.parts) or path.is_dir():
+            continue  # macOS leaves "._cat.png", Jupyter ".ipynb_checkpoints".
+        suffix = path.suffix.lower()
+        if suffix in suffixes:
+            images.append(path)
+        else:
+            passed_over[suffix or "without suffix"] += 1
+    if not images:
+        raise InputError(f"{folder} contains no image that Pillow reads")
+    return images
+
+
+def _formats() -> list[str]:
+    """The formats that Pillow decodes, those of imported plugins included; common ones first."""
+    Image.preinit()
+    Image.init()
+    return [name for name in Image.ID if name not in NOT_READ]
+
+
+def _load_images(paths: Sequence[Path]) -> tuple[np.ndarray, int]:
+    """All pixels, uint8 (N, 32, 32, 3), and how many images were resized."""
+    images, resized, unreadable = np.empty((len(paths), SIZE, SIZE, 3), np.uint8), 0, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Of 89 million pixels.
+        for index, path in enumerate(paths):
+            try:
+                images[index], was_resized = _load_image(path)
+                resized += was_resized
+            except InputError as error:
+                unreadable.append(str(error))
+    if unreadable:
+        raise InputError("\n".join(unreadable))
+    return images, resized
 
 
 def _load_image(path: Path) -> tuple[np.ndarray, bool]:
     """The pixels, uint8 (32, 32, 3), and whether the image was resized."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            limit = MAX_PIXELS[image.format]
-            if image.width * image.height > limit:
-                raise ValueError(
-                    f"it has {image.width}×{image.height} pixels; the limit is {limit:,}"
-                )
+        with Image.open(path, formats=_formats()) as image:
             image.draft("RGB", (4 * SIZE, 4 * SIZE))  # At least this large; only for JPEG.
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f"it has {image.width}×{image.height} pixels; the limit is {MAX_PIXELS:,}"
+                )
             ImageOps.exif_transpose(image, in_place=True)
-            if image.mode != "RGB":
-                image = image.convert("RGB")
-    # Pillow raises all of these for a damaged file, SyntaxError among them.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path} is not a readable PNG or JPEG file ({error}); repair or remove it"
-        ) from None
-    if image.size == (SIZE, SIZE):
-        return np.asarray(image), False
-    return np.asarray(ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.LANCZOS)), True
+            return as_seen(image), image.size != (SIZE, SIZE)
+    except DAMAGED as error:
+        raise InputError(f"{path} is not a readable image ({error}); repair or remove it") from None

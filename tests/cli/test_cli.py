@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -222,6 +223,17 @@ def test_evaluate_explains_what_is_wrong(small_run, image_folder, tmp_path, caps
     fails(["evaluate", tmp_path / "nowhere"], capsys, "there is no run")
     fails(["evaluate", tmp_path], capsys, "recipe.json")
     fails(["evaluate", small_run, "--data", f"folder:{image_folder}"], capsys, "cat, dog", "circle")
+
+
+def test_evaluate_needs_only_the_test_images(tmp_path, image_folder, capsys):
+    run = tmp_path / "run"
+    words = f"train --data folder:{image_folder} --width 4 --epochs 2 --out {run}"
+    assert main([*words.split(), "--set", "batch_size=4"]) == 0
+    accuracy = json.loads((run / "summary.json").read_text())["test_accuracy"]
+    shutil.rmtree(image_folder / "train")
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    assert f"test accuracy {accuracy:.2%}" in capsys.readouterr().out
 
 
 # s10 lr-range.

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from s10 import ImageDataset, InputError, load_dataset
 from s10.datasets.dataset import channel_statistics, per_image_std, stratified
@@ -116,3 +117,65 @@ def test_the_std_within_images_ignores_differences_between_them(dataset):
 def test_an_unknown_source_is_explained(source, hint):
     with pytest.raises(InputError, match=hint):
         load_dataset(source)
+
+
+# Arrays of other types and sizes.
+
+
+def make(images, labels, classes=("a", "b")):
+    return ImageDataset.from_arrays("mine", classes, images, labels, images[:2], labels[:2])
+
+
+def test_tensors_and_lists_as_torchvision_has_them(dataset):
+    images, labels = dataset.train_images, dataset.train_labels
+    for made in (
+        make(torch.from_numpy(images), labels.tolist()),
+        make(list(images), torch.from_numpy(labels)),
+        make(images, labels.astype(np.uint8)),
+    ):
+        assert np.array_equal(made.train_images, images)
+        assert np.array_equal(made.train_labels, labels)
+        assert made.train_labels.dtype == np.int64
+        assert made.mean == dataset.mean
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (64, 64, 3), (48, 96, 3), (32, 32)])
+def test_images_of_other_sizes_are_resized_and_gray_ones_are_rgb(shape):
+    images = np.full((4, *shape), 80, np.uint8)
+    images[:, shape[0] // 2 :] = 160
+    dataset = make(torch.from_numpy(images), [0, 1, 0, 1])
+    assert dataset.train_images.shape == (4, 32, 32, 3)
+    assert (dataset.train_images[:, :12] == 80).all()
+    assert (dataset.train_images[:, 20:] == 160).all()
+    assert make(images[:0], []).train_images.shape == (0, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images, labels: (images / 255, labels), r"they are float64 \(20, 32, 32, 3\)"),
+        (lambda images, labels: (images.transpose(0, 3, 1, 2), labels), r"\(20, 3, 32, 32\)"),
+        (lambda images, labels: (images[0, 0], labels), r"\(N, height, width\); they are"),
+        (lambda images, labels: (images, labels[1:]), "must be 20 integers from 0 to 1, one for"),
+        (lambda images, labels: (images, labels + 1), "train_labels must be 20 integers from 0"),
+        (lambda images, labels: (images, labels - 1), "from 0 to 1"),
+        (lambda images, labels: (images, labels / 3), "from 0 to 1"),
+        (lambda images, labels: (images, labels.astype(str)), "from 0 to 1"),
+        (lambda images, labels: (images, np.eye(2)[labels]), "from 0 to 1"),
+    ],
+    ids=["floats", "channels first", "one", "few", "from 1", "negative", "thirds", "text", "hot"],
+)
+def test_arrays_that_are_no_images_or_labels_are_explained(dataset, change, message):
+    images, labels = change(dataset.train_images, dataset.train_labels)
+    with pytest.raises(InputError, match=message) as caught:
+        make(images, labels)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_that_cannot_be_read_are_named(monkeypatch):
+    def load(folder, train):
+        raise PermissionError(13, "Permission denied", "pets/train")
+
+    monkeypatch.setattr("s10.datasets.load_folder", load)
+    with pytest.raises(InputError, match=r"folder:pets: .*denied: 'pets/train'"):
+        load_dataset("folder:pets")
