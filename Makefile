@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 DEMO := s10 train --data shapes --width 8 --epochs 14 --set batch_size=64 --out runs/demo --overwrite
 SMOKE := S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-current-env \
-	--nbval-cell-timeout=300 notebooks
+	--nbval-cell-timeout=1800 notebooks
 
 .PHONY: help demo lab test test-all lint format bench readme figures pairs links notebooks \
 	colab-check clean

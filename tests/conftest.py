@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from s10 import Recipe, load_dataset
 
 # The machine may be busy with other work: a slow example is no failure. 2 cores in CI are
 # better spent on few examples of many properties.
-settings.register_profile("s10", deadline=None, max_examples=50)
+settings.register_profile(
+    "s10", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("s10")
 
 ROOT = Path(__file__).resolve().parent.parent

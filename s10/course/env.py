@@ -71,8 +71,10 @@ class NotebookEnv:
         """
         if self.keep is None:
             return []
-        data = f"{self.dataset.name.split(':')[0]}-{self.dataset.fingerprint()}"
-        return [Checkpointer(self.keep / f"{name}-{data}-width{self.recipe.width}", resume=True)]
+        data, width = self.dataset.name, self.recipe.width
+        if data.startswith("folder:"):  # By its images: any folder may be called "pictures".
+            data = f"folder-{self.dataset.fingerprint()}"
+        return [Checkpointer(self.keep / f"{name}-{data}-width{width}", resume=True)]
 
     def add_caption(self, figure: Figure, network: str | None = None) -> Figure:
         """Caption the figure with network and data; warn in its title if that is not CIFAR-10.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 from dataclasses import dataclass
@@ -147,13 +148,14 @@ def test_an_epoch_that_is_trained_again_is_written_again(tiny, tmp_path, monkeyp
 
 
 def test_a_run_without_a_checkpoint_starts_its_metrics_again(few, tiny, tmp_path, monkeypatch):
-    """Its epochs are shorter than ten seconds, and it died at the first checkpoint."""
-    monkeypatch.setattr("s10.runtime.checkpoints.SECONDS", 10)
+    """Its epochs are shorter than the time between two, and it died at the first checkpoint."""
+    monkeypatch.setattr("s10.runtime.checkpoints.SECONDS", math.inf)
     run, counts = Run.start(tmp_path, tiny), count_rows(monkeypatch)
 
     def train():
         seed_everything(0)
-        hooks = [MetricsFile(run), Checkpointer(run.checkpoints, resume=True)]
+        checkpointer = Checkpointer(run.checkpoints, resume=True, minutes=math.inf)
+        hooks = [MetricsFile(run), checkpointer]
         fit(tiny.make_model(), tiny.train_loader(few), tiny.test_loader(few), tiny, few.classes,
             hooks=hooks)  # fmt: skip
 

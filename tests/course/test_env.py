@@ -110,7 +110,7 @@ def test_a_notebooks_run_is_resumed_from_the_folder_that_keeps_it(tmp_path, caps
         result = fit(model, *loaders, recipe, few.classes, hooks=kept.checkpointer("mine"))
         assert len(result.history) == 2
         assert ("resuming after 2 of 2 epochs" in capsys.readouterr().out) == resumed
-    assert list((tmp_path / f"mine-shapes-{kept.dataset.fingerprint()}-width4").iterdir())
+    assert list((tmp_path / "mine-shapes-width4").iterdir())
 
 
 @pytest.fixture

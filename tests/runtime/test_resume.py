@@ -201,7 +201,7 @@ def test_on_a_gpu_with_deterministic_algorithms(tmp_path, precision):
             while len(CheckpointFolder(tmp_path / "part" / "checkpoints").files()) < 2:
                 time.sleep(0.01)
             process.send_signal(signal.SIGTERM)
-        return process.wait(timeout=300)
+        return process.wait()
 
     assert s10(*arguments, "--out", tmp_path / "whole") == 0
     assert s10(*arguments, "--out", tmp_path / "part", stop=True) == 143
