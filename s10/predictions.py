@@ -21,6 +21,15 @@ class Predictions:
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    def __post_init__(self):
+        # Lists, arrays and tensors are all welcome.
+        object.__setattr__(self, "logits", np.asarray(self.logits, np.float32))
+        object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
+        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
     @property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits: float64 (N, C), rows add up to 1."""

@@ -222,5 +222,5 @@ def fit(
         state.call("on_end")
     if state.predictions is None and state.history and state.signal != SIGTERM:  # Resumed.
         state.predictions = evaluate(model, test_loader, classes, precision=precision)
-    return FitResult(pd.DataFrame(state.history), state.predictions, time.perf_counter() - start,
-                     not state.finished, state.signal)  # fmt: skip
+    return FitResult(pd.DataFrame(state.history, columns=COLUMNS), state.predictions,
+                     time.perf_counter() - start, not state.finished, state.signal)  # fmt: skip

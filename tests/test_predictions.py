@@ -22,6 +22,20 @@ def predictions():
     return Predictions(np.array(logits, np.float32), labels, NAMES)
 
 
+@pytest.mark.parametrize("convert", [list, np.array, torch.tensor])
+def test_lists_arrays_and_tensors_give_the_same(predictions, convert):
+    given = Predictions(
+        convert(predictions.logits.tolist()), convert(predictions.labels.tolist()), np.array(NAMES)
+    )
+    assert (given.logits.dtype, given.labels.dtype) == (np.float32, np.int64)
+    assert given.classes == NAMES
+    assert given.confusion_matrix().tolist() == predictions.confusion_matrix().tolist()
+    assert given.mistakes().equals(predictions.mistakes())
+    assert (given.loss, len(given)) == (predictions.loss, 6)
+    numbered = Predictions(predictions.logits, predictions.labels, np.arange(3))
+    assert numbered.class_accuracy()["class"].tolist() == ["0", "1", "2"]
+
+
 @given(
     arrays(np.float32, (5, 3), elements=st.floats(-1000, 1000, width=32)),
     arrays(np.int64, 5, elements=st.integers(0, 2)),

@@ -416,7 +416,7 @@ def test_a_hook_stops_the_run(few, tiny, capsys, action, at, epochs, end):
     assert recorder.calls[-2:] == [at, end]
     assert result.interrupted
     assert (result.signal, result.terminated) == (None, False)
-    assert [row["epoch"] for row in result.history.to_dict("records")] == epochs
+    assert (tuple(result.history), result.history["epoch"].tolist()) == (COLUMNS, epochs)
     assert (result.predictions is None) is (not epochs)
     batches = f" and {end[2]} of 4 batches" if end[2] else ""
     last_line = capsys.readouterr().out.splitlines()[-1]

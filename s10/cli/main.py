@@ -1,5 +1,6 @@
 """The command line: `s10 train`, `lr-range`, `evaluate`, `submissions`, `info`."""
 
+import io
 import os
 import shlex
 import signal
@@ -29,7 +30,7 @@ from s10.runtime.device import (
     tune_malloc,
 )
 from s10.runtime.distributed import distributed_context
-from s10.runtime.errors import InputError, S10Error
+from s10.runtime.errors import InputError, S10Error, one_line
 from s10.runtime.files import check_writable
 from s10.runtime.progress import format_duration
 from s10.speed.tta import evaluate_with_tta
@@ -48,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         "submissions": submissions,
         "info": info,
     }
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # For what its encoding lacks.
     try:
         options = make_parser().parse_args(arguments)
         return commands[options.command](options)
@@ -166,9 +169,12 @@ def _print_predictions(name: str, predictions: Predictions, views: int | None) -
         f"{len(predictions.labels):,} images{with_views}"
     )
     for row in predictions.class_accuracy().itertuples():
-        print(f"  {row[1]:12s} {row.accuracy:7.2%}  (95%: {row.low:.1%} to {row.high:.1%})")
+        print(
+            f"  {one_line(row[1]):12s} {row.accuracy:7.2%}  (95%: {row.low:.1%} to {row.high:.1%})"
+        )
     for pair in predictions.confused_pairs().head(5).itertuples():
-        print(f"  {pair.true} misclassified as {pair.predicted}: {pair.count} times")
+        names = one_line(f"{pair.true} misclassified as {pair.predicted}")
+        print(f"  {names}: {pair.count} times")
 
 
 def submissions(options) -> int:

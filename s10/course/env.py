@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from s10.course.timing import seconds_per_epoch, seconds_per_step
 from s10.datasets import ImageDataset, default_data_dir, load_dataset
 from s10.plots.style import add_caption
+from s10.plots.text import as_title
 from s10.recipe import Recipe
 from s10.runtime.checkpoints import Checkpointer
 from s10.runtime.device import describe_device, pick_device, pick_precision, tune_malloc
@@ -87,6 +88,7 @@ class NotebookEnv:
         if self.dataset.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.dataset.name}, not CIFAR-10"
+            warning = as_title(warning, 0.95 * figure.get_figwidth(), 12)
             figure.suptitle(f"{title}\n({warning})" if title else warning, x=0.01, ha="left")
         return figure
 

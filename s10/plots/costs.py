@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from s10.plots.style import TEST, TRAIN, new_figure, style_axes
+from s10.plots.text import as_label
 
 # A bar more than this many times as long as the next longest one is cut off.
 LONGEST = 3
@@ -52,7 +53,7 @@ def _plot_bars(table: pd.DataFrame, name: str, value: str, labels: pd.Series, st
     lengths = values.fillna(0).clip(upper=1.1 * limit)
     colors = [TRAIN if amount > 0 else TEST for amount in values]
     axes.barh(rows, lengths, xerr=errors, color=colors, ecolor="0.3", capsize=2)
-    axes.set_yticks(rows, table[name])
+    axes.set_yticks(rows, [as_label(text, 3) for text in table[name]])
     axes.invert_yaxis()
     ends = (lengths + errors.fillna(0)).clip(lower=max(std, 0))
     labels = (labels + is_cut.map({True: " (cut off)", False: ""})).str.replace("-", "−")

@@ -1,13 +1,14 @@
 """Grids of images: any images, and the misclassified ones."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from s10.plots.style import new_figure
+from s10.plots.style import check_not_empty, new_figure
+from s10.plots.text import as_label, as_title
 from s10.predictions import Predictions
+from s10.runtime.errors import one_line
 
 
 def plot_images(
@@ -27,16 +28,19 @@ def plot_images(
         size: of an image, in inches.
     """
     rows = max(1, -(-len(images) // columns))
-    lines = [len(name.splitlines()) for name in names]
+    names = [str(name).splitlines() for name in names]
+    lines = [len(name) for name in names]
     lines = sum(max(lines[start : start + columns]) for start in range(0, len(lines), columns))
-    height = 0.4 + size * rows + 0.2 * lines
+    title = as_title(title, 0.98 * size * columns, 12)
+    height = 0.4 + size * rows + 0.2 * (lines + title.count("\n"))
     figure, axes = new_figure(size * columns, height, rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image in zip(axes.flat, images, strict=False):
         axis.imshow(image, interpolation="nearest")
     for axis, name in zip(axes.flat, names, strict=False):
-        axis.set_title(name, fontsize=fontsize)
+        labels = [as_label(line, size, fontsize) for line in name]
+        axis.set_title("\n".join(labels), fontsize=fontsize)
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     return figure
@@ -58,11 +62,12 @@ def plot_misclassified(
         true, predicted: only images of this true class, or of this predicted class.
         count: how many at most.
     """
+    check_not_empty(predictions)
     table = predictions.mistakes(true, predicted)
     shown = table.head(count)
     names = [
-        f"pred: {row.predicted} ({row.probability:.0%})\n"
-        f"true: {row.true} ({row.probability_true:.0%})"
+        f"pred: {one_line(row.predicted)} ({row.probability:.0%})\n"
+        f"true: {one_line(row.true)} ({row.probability_true:.0%})"
         for row in shown.itertuples()
     ]
     title = f"{len(table)} of {len(predictions.labels)} images are misclassified"
@@ -70,9 +75,5 @@ def plot_misclassified(
         pair = f"{true or 'any class'} misclassified as {predicted or 'another'}"
         title = f"{pair}: {len(table)} of {len(predictions.labels)} images"
     title += f"; the {len(shown)} most confident mistakes"
-    size = 1.75
-    # matplotlib does not wrap a title; about 11 characters of it fit into an inch.
-    title = textwrap.fill(title, int(11 * size * columns))
-    return plot_images(
-        images[shown["index"]], names, columns=columns, title=title, size=size, fontsize=9
-    )
+    images = np.asarray(images)[shown["index"]]
+    return plot_images(images, names, columns=columns, title=title, size=1.75, fontsize=9)

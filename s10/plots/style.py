@@ -1,12 +1,16 @@
 """What all figures share: colors, sizes, and how they are shown and saved."""
 
 import io
+from collections.abc import Sized
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from s10.plots.text import as_title
+from s10.runtime.errors import InputError
 from s10.runtime.files import write_atomically
 
 # The palette "colorblind" of seaborn (seaborn/palettes.py), without its import.
@@ -34,6 +38,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     no list of open figures grows. `options` are those of `Figure.subplots`.
     """
     figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=100)
+    FigureCanvasAgg(figure)  # Without it, each text that is measured allocates all pixels anew.
     return figure, figure.subplots(rows, columns, **options)
 
 
@@ -45,8 +50,15 @@ def style_axes(*panels: Axes) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
+def check_not_empty(data: Sized | None) -> None:
+    """Raise an InputError if a history or predictions are empty, or None."""
+    if data is None or not len(data):
+        raise InputError("nothing to plot: no epoch is finished yet, or there are no test images")
+
+
 def add_caption(figure: Figure, text: str) -> Figure:
     """Write a caption into the lower right corner, such as the network and the data shown."""
+    text = as_title(text, figure.get_figwidth() - 0.2, fontsize=7)
     figure.supxlabel(text, x=1, ha="right", fontsize=7, color="0.4")
     return figure
 

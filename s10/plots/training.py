@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from s10.plots.style import MARK, PALETTE, TEST, TRAIN, new_figure, style_axes
+from s10.plots.style import MARK, PALETTE, TEST, TRAIN, check_not_empty, new_figure, style_axes
+from s10.plots.text import as_label, as_title
 
 
 def plot_schedule(
@@ -34,7 +35,7 @@ def plot_schedule(
         top.annotate(f"  {rates[peak]:.4g} {when}", (epochs[peak], rates[peak]), va="bottom")
     top.set(ylabel="LR", ylim=(0, rates.max() * 1.2))
     what = f"LR: start {rates[0]:.2g}, peak {rates[peak]:.4g}, end {rates[-1]:.2g}"
-    top.set_title(title or what, loc="left")
+    top.set_title(as_title(title or what, 6.3, 12), loc="left")
     if momenta is not None:
         bottom.plot(epochs, momenta, color=TEST)
         limits = min(momenta) - 0.03, min(1, max(momenta) + 0.03)
@@ -46,6 +47,7 @@ def plot_schedule(
 
 def plot_curves(history: pd.DataFrame) -> Figure:
     """Loss and accuracy on training and test images after each epoch (a `FitResult.history`)."""
+    check_not_empty(history)
     figure, (left, right) = _loss_and_accuracy()
     for split, color, marker in (("train", TRAIN, "o"), ("test", TEST, "s")):
         style = {"color": color, "marker": marker, "markersize": 3, "label": split}
@@ -68,17 +70,21 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule") -> Figure:
             `s10.course.experiments.compare_schedules` or `compare_pitfalls`.
         by: the column that names the run, such as "schedule" or "pitfall".
     """
+    check_not_empty(table)
     figure, (left, right) = _loss_and_accuracy()
     markers = "os^v"
     for number, (name, history) in enumerate(table.groupby(by, sort=False)):
-        style = {"color": PALETTE[number], "marker": markers[number % 4], "markersize": 4}
-        left.plot(history["epoch"], history["train_loss"], label=name, **style)
+        color, marker = PALETTE[number % len(PALETTE)], markers[number % len(markers)]
+        style = {"color": color, "marker": marker, "markersize": 4}
+        label = as_label(name, 2.5, 8)
+        left.plot(history["epoch"], history["train_loss"], label=label, **style)
         right.plot(history["epoch"], 100 * history["test_accuracy"], **style)
     # Pitfalls differ by too little for a short run on few images to say which is best.
     final = table.groupby(by, sort=False)["test_accuracy"].last()
     best = f": {final.idxmax()} ends highest" if by == "schedule" else ""
+    title = as_title(f"Test accuracy{best}", 3.8)
     left.set_title("Training loss", loc="left")
-    right.set_title(f"Test accuracy{best}", loc="left", fontsize="medium")
+    right.set_title(title, loc="left", fontsize="medium")
     left.legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
     return figure
 

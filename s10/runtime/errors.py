@@ -3,8 +3,16 @@
 import math
 
 
+def one_line(text: object) -> str:
+    """The text without line breaks and control characters, which file names may contain."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(text))
+
+
 class S10Error(Exception):
     """Something went wrong that one line can explain; the base class of our errors."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(S10Error, ValueError):

@@ -15,6 +15,14 @@ from s10.runtime.errors import (
 )
 
 
+def test_an_error_is_one_line_also_if_a_file_name_is_not():
+    name = "pets\n2024\t\x1b[2J\udcff猫 $%{}"
+    assert (
+        str(InputError(f"there is no folder {name}")) == "there is no folder pets 2024 �[2J�猫 $%{}"
+    )
+    assert repr(S10Error("a\nb")) == "S10Error('a\\nb')"
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])
 def test_not_a_positive_integer(value):
     assert positive_int("epochs", 3) == 3
