@@ -413,6 +413,8 @@ result = s10.fit(
 
 # %%
 history = result.history
+if history.empty:
+    raise SystemExit("no epoch is finished yet: run the cell above again, to its end")
 print(exercises.compare_guess("first epoch", my_first, history["test_accuracy"].iloc[0]))
 print(exercises.compare_guess("last epoch", my_last, history["test_accuracy"].iloc[-1]))
 

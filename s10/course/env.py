@@ -88,7 +88,7 @@ class NotebookEnv:
         if self.dataset.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.dataset.name}, not CIFAR-10"
-            warning = as_title(warning, 0.95 * figure.get_figwidth(), 12)
+            warning = as_title(warning, figure.get_figwidth() - 0.3, 12)
             figure.suptitle(f"{title}\n({warning})" if title else warning, x=0.01, ha="left")
         return figure
 

@@ -74,17 +74,14 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule") -> Figure:
     figure, (left, right) = _loss_and_accuracy()
     markers = "os^v"
     for number, (name, history) in enumerate(table.groupby(by, sort=False)):
-        color, marker = PALETTE[number % len(PALETTE)], markers[number % len(markers)]
-        style = {"color": color, "marker": marker, "markersize": 4}
-        label = as_label(name, 2.5, 8)
-        left.plot(history["epoch"], history["train_loss"], label=label, **style)
+        style = {"color": PALETTE[number % 10], "marker": markers[number % 4], "markersize": 4}
+        left.plot(history["epoch"], history["train_loss"], label=as_label(name, 2.5, 8), **style)
         right.plot(history["epoch"], 100 * history["test_accuracy"], **style)
     # Pitfalls differ by too little for a short run on few images to say which is best.
     final = table.groupby(by, sort=False)["test_accuracy"].last()
     best = f": {final.idxmax()} ends highest" if by == "schedule" else ""
-    title = as_title(f"Test accuracy{best}", 3.8)
     left.set_title("Training loss", loc="left")
-    right.set_title(title, loc="left", fontsize="medium")
+    right.set_title(as_title(f"Test accuracy{best}", 3.8), loc="left", fontsize="medium")
     left.legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
     return figure
 
