@@ -25,6 +25,7 @@ from s10.runtime.errors import (
     positive_float,
     positive_int,
 )
+from s10.runtime.hooks import Hook
 from s10.schedules import OneCycle
 
 CHOICES = {
@@ -140,6 +141,10 @@ class Recipe:
             momentum_min=self.momentum_min,
             **options,
         )
+
+    def make_hooks(self) -> list[Hook]:
+        """What else takes part in the training; nothing here."""
+        return []
 
     def normalization(self, dataset: ImageDataset) -> tuple[tuple, tuple]:
         """Mean and standard deviation of each channel over all training pixels, scale 0–1."""

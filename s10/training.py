@@ -202,8 +202,9 @@ def fit(
     model.to(memory_format=torch.channels_last)  # The fastest layout for convolutions.
     optimizer = optimizer or recipe.make_optimizer(model)
     scheduler = scheduler or recipe.make_scheduler(optimizer, len(train_loader))
+    hooks = [StopOnSignal(), PrintEpochs(), *recipe.make_hooks(), *hooks]
     state = TrainState(model, optimizer, scheduler, precision.scaler(), train_loader, recipe,
-                       tuple(classes), [StopOnSignal(), PrintEpochs(), *hooks])  # fmt: skip
+                       tuple(classes), hooks)  # fmt: skip
     try:
         state.call("on_start")
         with report_out_of_memory(recipe.batch_size):

@@ -10,13 +10,14 @@ from s10.recipe import Recipe
 from s10.runtime.errors import InputError
 from s10.speed import ablations
 from s10.speed import recipes as fast_recipes
-from s10.speed.recipes import BEYOND, LAPTOP, LAPTOP_94
+from s10.speed.recipes import ASSIGNMENT_94, BEYOND, LAPTOP, LAPTOP_94
 from s10.submissions import pitfalls
 from s10.submissions import recipes as submitted_recipes
 from s10.submissions.published import SUBMISSIONS
 
 RECIPES = {
     "assignment": Recipe(),
+    "assignment-94": ASSIGNMENT_94,
     "beyond": BEYOND,
     "laptop": LAPTOP,
     "laptop-94": LAPTOP_94,

@@ -18,11 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from s10.runtime.device import describe_device, pick_precision
-from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext
+from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, unwrap
 from s10.runtime.errors import InputError
 from s10.runtime.files import write_atomically
 from s10.runtime.hooks import Hook
@@ -341,13 +339,11 @@ class Checkpointer(Hook):
 
 
 def _parts(state) -> dict:
-    """What has a state_dict. The network without a DistributedDataParallel around it."""
-    model: nn.Module = state.model
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
+    """What has a state_dict."""
+    hooks = {type(hook).__name__: hook for hook in state.hooks if hasattr(hook, "state_dict")}
     return {
-        "model": model, "optimizer": state.optimizer, "scheduler": state.scheduler,
-        "scaler": state.scaler,
+        "model": unwrap(state.model), "optimizer": state.optimizer, "scheduler": state.scheduler,
+        "scaler": state.scaler, **hooks,
     }  # fmt: skip
 
 

@@ -92,6 +92,11 @@ class DistributedContext:
 SINGLE_PROCESS = DistributedContext()
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network itself, without a DistributedDataParallel around it."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
 class SyncProcesses(Hook):
     """Metrics over all processes, and a signal to one of them stops all after the same step."""
 
