@@ -69,8 +69,8 @@ def load_cifar10(data_dir: Path, data_url: str | None = None) -> ImageDataset:
 
 
 def find_cifar10(data_dir: Path) -> Path | None:
-    """The folder of the batches in (or at) `data_dir`, or None; its files are not checked."""
-    for folder in (data_dir / FOLDER, data_dir):
+    """The folder of the batches at, in or one folder below `data_dir`, or None; not checked."""
+    for folder in (data_dir / FOLDER, data_dir, *sorted(data_dir.glob(f"*/{FOLDER}"))):
         if folder.name == FOLDER and folder.is_dir():
             return folder
     return None

@@ -37,9 +37,11 @@ class ImageDataset:
     def __post_init__(self):
         classes = len(self.classes)
         for split in ("train", "test"):
-            images, labels = (
-                np.asarray(getattr(self, f"{split}_{kind}")) for kind in ("images", "labels")
-            )
+            kinds = f"{split}_images", f"{split}_labels"
+            try:
+                images, labels = (np.asarray(getattr(self, kind)) for kind in kinds)
+            except (TypeError, ValueError) as error:  # On a GPU, or images of several sizes.
+                raise InputError(f"{' or '.join(kinds)} cannot become an array: {error}") from None
             if images.dtype != np.uint8 or images.ndim < 3 or images.shape[3:] not in ((), (3,)):
                 raise InputError(
                     f"{split}_images must be uint8, 0–255, of shape (N, height, width, 3) or "

@@ -86,6 +86,27 @@ def test_without_cifar10_it_continues_with_shapes(capsys):
         setup(data="cifar10")
 
 
+def test_where_data_can_neither_be_read_nor_written_it_continues_with_shapes(
+    tmp_path, monkeypatch, capsys, shapes
+):
+    def load(source):
+        return shapes if source == "shapes" else load_dataset(source)
+
+    monkeypatch.setattr(env, "load_dataset", load)
+    (tmp_path / "file").touch()
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    for data in ("file/data", "data"):
+        monkeypatch.setenv("S10_DATA", str(tmp_path / data))
+        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+        assert setup().dataset.name == "shapes"
+        assert "no CIFAR-10: cannot load the data cifar10: " in capsys.readouterr().out
+
+
+def refuse(dir):
+    raise OSError(30, "Read-only file system", str(dir))
+
+
 def test_an_environment_with_another_recipe_is_as_small_and_names_its_network(smoke):
     small = setup()
     laptop = small.with_recipe(LAPTOP)

@@ -156,6 +156,7 @@ def test_images_of_other_sizes_are_resized_and_gray_ones_are_rgb(shape):
         (lambda images, labels: (images / 255, labels), r"they are float64 \(20, 32, 32, 3\)"),
         (lambda images, labels: (images.transpose(0, 3, 1, 2), labels), r"\(20, 3, 32, 32\)"),
         (lambda images, labels: (images[0, 0], labels), r"\(N, height, width\); they are"),
+        (lambda images, labels: ([images[0], images[1, 1:]], labels), "train_images or .* array"),
         (lambda images, labels: (images, labels[1:]), "must be 20 integers from 0 to 1, one for"),
         (lambda images, labels: (images, labels + 1), "train_labels must be 20 integers from 0"),
         (lambda images, labels: (images, labels - 1), "from 0 to 1"),
@@ -163,7 +164,18 @@ def test_images_of_other_sizes_are_resized_and_gray_ones_are_rgb(shape):
         (lambda images, labels: (images, labels.astype(str)), "from 0 to 1"),
         (lambda images, labels: (images, np.eye(2)[labels]), "from 0 to 1"),
     ],
-    ids=["floats", "channels first", "one", "few", "from 1", "negative", "thirds", "text", "hot"],
+    ids=[
+        "floats",
+        "channels first",
+        "one",
+        "sizes",
+        "few",
+        "from 1",
+        "negative",
+        "thirds",
+        "text",
+        "hot",
+    ],
 )
 def test_arrays_that_are_no_images_or_labels_are_explained(dataset, change, message):
     images, labels = change(dataset.train_images, dataset.train_labels)

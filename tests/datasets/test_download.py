@@ -271,6 +271,23 @@ def test_a_read_only_data_folder(own_archive, serve, monkeypatch, tmp_path, caps
     assert sorted(path.parent.iterdir()) == before
 
 
+def test_a_folder_with_the_archives_name_contains_the_unpacked_files(tmp_path):
+    """As Kaggle unpacks what is uploaded."""
+    folder = tmp_path / cifar10.ARCHIVE / "cifar-10-batches-py"
+    assert cifar10.find_cifar10(tmp_path) is None
+    folder.mkdir(parents=True)
+    assert cifar10.find_cifar10(tmp_path) == folder
+    assert cifar10.find_cifar10(folder) == folder
+
+
+def test_an_archive_that_is_an_empty_folder_is_downloaded(own_archive, serve):
+    path, md5 = own_archive
+    path.unlink()
+    path.mkdir()
+    folder = cifar10.fetch_cifar10(path.parent, ["a"], md5=md5, urls=[serve])
+    assert (folder / "a").read_bytes() == b"content"
+
+
 def test_nowhere_to_write_to_is_one_line(own_archive, monkeypatch, tmp_path):
     (tmp_path / "home").touch()  # It cannot contain a folder.
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
