@@ -151,7 +151,7 @@ def _load_images(paths: Sequence[Path]) -> tuple[np.ndarray, int]:
             except InputError as error:
                 unreadable.append(str(error))
     if unreadable:
-        raise InputError("\n".join(unreadable))
+        raise InputError(*unreadable)
     return images, resized
 
 

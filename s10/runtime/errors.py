@@ -9,10 +9,13 @@ def one_line(text: object) -> str:
 
 
 class S10Error(Exception):
-    """Something went wrong that one line can explain; the base class of our errors."""
+    """Something went wrong that one line can explain; the base class of our errors.
+
+    Several arguments are several such lines, one for each file, say.
+    """
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return "\n".join(map(one_line, self.args))
 
 
 class InputError(S10Error, ValueError):
