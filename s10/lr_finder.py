@@ -14,6 +14,7 @@ the whole fall.
 import contextlib
 import copy
 import dataclasses
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -26,11 +27,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from s10.loaders import set_epoch
-from s10.metrics import TrainingDiverged
+from s10.metrics import NO_BATCH, TrainingDiverged
 from s10.recipe import Recipe
-from s10.runtime.device import pick_precision
+from s10.runtime.device import device_of, pick_precision
 from s10.runtime.errors import InputError, positive_float, positive_int
 from s10.runtime.progress import BatchBar
+from s10.schedules import check_single_lr
 from s10.training import seed_everything, train_epoch
 
 # The rule for a loss curve: LRMIN is where ONSET_FRACTION of its total fall is reached,
@@ -39,8 +41,9 @@ ONSET_FRACTION, NEARLY_DONE = 0.10, 0.90
 # The rule for an accuracy curve: LRMAX is the largest LR that still reaches this fraction of
 # the best accuracy, LRMIN a tenth of it (Smith 2015, 2018).
 NEARLY_BEST, MIN_TO_MAX = 0.90, 10
-# Unless the best accuracy exceeds the median by this factor, no LR taught anything.
-LEARNED = 1.25
+# Unless the best accuracy exceeds chance by this fraction of it (or of what is missing to 1,
+# where that is less), no LR taught anything.
+LEARNED = 0.25
 # The test stops where the loss exceeds the lowest so far by this factor.
 DIVERGED = 3
 
@@ -52,12 +55,14 @@ class LRRange:
     `curves`: a row for each seed and LR: seed, lr, value, smooth; value is the loss
     ("per-batch") or the training accuracy, 0–1 ("per-epoch"). `choices`: a row for each
     seed: seed, lr_min, lr_max, and, for comparison, steepest, the LR of the steepest
-    slope. `lr_min` and `lr_max` are the medians over the seeds.
+    slope. `lr_min` and `lr_max` are the medians over the seeds. `chance`: the accuracy of
+    always guessing the most frequent class ("per-epoch").
     """
 
     method: str
     curves: pd.DataFrame
     choices: pd.DataFrame
+    chance: float = 0.0
 
     @property
     def lr_min(self) -> float:
@@ -79,15 +84,17 @@ class LRRange:
 
     def summary(self) -> str:
         """The choice, and how far it can be trusted."""
-        values = self.curves["value"]
-        if self.method == "per-epoch" and values.max() < LEARNED * values.median():
+        values, chance = self.curves["value"], self.chance
+        if values.max() < chance + LEARNED * min(chance, 1 - chance):
             return (
-                f"The accuracy is {values.min():.0%} to {values.max():.0%} for every LR: one epoch "
-                "of so few batches teaches nothing, so this choice means nothing; use more images "
-                "or a smaller batch size."
+                f"The accuracy is {values.min():.0%} to {values.max():.0%} for every LR, and "
+                f"guessing gives {chance:.0%}: one epoch of so few batches teaches nothing, so "
+                "this choice means nothing; use more images or a smaller batch size."
             )
         choice = f"LRMAX {self.lr_max:.2g}, LRMIN {self.lr_min:.2g}. "
         seeds, spread, step = len(self.choices), self.spread(), self.grid_ratio()
+        if self.lr_max >= self.curves["lr"].max():
+            return choice + "That is the largest LR that was tried; try larger ones, too."
         if step > max(spread, 1.5):
             return choice + (
                 f"The next larger LR that was tried is {step:.2g} times as large, so the choice is "
@@ -188,6 +195,9 @@ def range_test_per_epoch(
         for seed in seeds:
             seeded = dataclasses.replace(recipe.at_peak(), seed=seed)
             batches = make_loader(seeded)
+            labels = [label for _, labels in batches for label in labels.tolist()]
+            if not labels:
+                raise InputError(NO_BATCH)
             accuracies = []
             for rate in rates:
                 model = _initial_model(make_model, seed)
@@ -196,7 +206,8 @@ def range_test_per_epoch(
                     on_epoch(seed, float(rate), accuracies[-1])
             curves.append(_curve(seed, rates, accuracies, accuracies))
             choices.append({"seed": seed, **choose_from_accuracy(rates, np.array(accuracies))})
-    return LRRange("per-epoch", pd.concat(curves, ignore_index=True), pd.DataFrame(choices))
+    chance = float(np.bincount(labels).max() / len(labels))
+    return LRRange("per-epoch", pd.concat(curves, ignore_index=True), pd.DataFrame(choices), chance)
 
 
 def choose_from_loss(rates: np.ndarray, smooth: np.ndarray) -> dict[str, float]:
@@ -242,7 +253,8 @@ def choose_from_accuracy(rates: np.ndarray, accuracies: np.ndarray) -> dict[str,
 def _sweep(model, batches, recipe: Recipe, lrs) -> np.ndarray:
     """The loss of one batch at each LR, up to where it diverges or stops being finite."""
     optimizer = recipe.make_optimizer(model)
-    precision = pick_precision(recipe.precision, next(model.parameters()).device)
+    check_single_lr(optimizer)
+    precision = pick_precision(recipe.precision, device_of(model))
     scaler, losses, lowest = precision.scaler(), [], math.inf
     model.train()
     for lr in BatchBar(lrs, "range test"):
@@ -269,13 +281,13 @@ def _sweep(model, batches, recipe: Recipe, lrs) -> np.ndarray:
 def _one_epoch(model, batches, recipe: Recipe, rate: float) -> float:
     """Training accuracy of one epoch at one LR; 0 when it diverges."""
     optimizer = recipe.make_optimizer(model)
+    check_single_lr(optimizer)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    device = next(model.parameters()).device
     set_epoch(batches, 1)
     try:
         return train_epoch(
-            model, batches, optimizer, precision=pick_precision(recipe.precision, device),
+            model, batches, optimizer, precision=pick_precision(recipe.precision, device_of(model)),
             label_smoothing=recipe.label_smoothing, title=f"LR {rate:.4g}",
         ).accuracy  # fmt: skip
     except TrainingDiverged:
@@ -289,11 +301,13 @@ def _initial_model(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _endless(batches, first_epoch: int):
-    epoch = first_epoch
-    while True:
+    for epoch in itertools.count(first_epoch):
         set_epoch(batches, epoch)
-        yield from batches
-        epoch += 1
+        batch = None
+        for batch in batches:
+            yield batch
+        if batch is None:  # Else it would be read for ever.
+            raise InputError(NO_BATCH)
 
 
 @contextlib.contextmanager
@@ -320,5 +334,5 @@ def _check_range(lr_low, lr_high, steps, seeds) -> None:
         raise InputError(f"the smallest LR ({lr_low}) must be below the largest ({lr_high})")
     if steps < 2:
         raise InputError("a range test needs at least 2 LRs")
-    if not seeds:
+    if not len(seeds):
         raise InputError("a range test needs at least one seed")

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from s10.runtime.errors import S10Error
+from s10.runtime.device import widest_float
+from s10.runtime.errors import InputError, S10Error
 from s10.schedules import momentum_of
 
 # Of the history, a row for each epoch: LR and momentum of its last step, mean losses
@@ -16,6 +17,7 @@ COLUMNS = (
     "epoch", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
     "seconds",
 )  # fmt: skip
+NO_BATCH = "the training loader gave no batch; an iterator gives each only once"
 
 
 class TrainingDiverged(S10Error):
@@ -25,13 +27,15 @@ class TrainingDiverged(S10Error):
 class EpochResult(NamedTuple):
     """Mean loss and accuracy (0–1) over an epoch's images; LR and momentum of its last step.
 
-    The loss is the plain cross-entropy, also when training smooths the labels.
+    The loss is the plain cross-entropy, also when training smooths the labels. `skipped`
+    counts the steps that fp16 left out.
     """
 
     loss: float
     accuracy: float
     lr: float
     momentum: float
+    skipped: int = 0
 
 
 class RunningMetrics:
@@ -47,12 +51,14 @@ class RunningMetrics:
 
     def reset(self) -> None:
         """Begin an epoch."""
-        self.images, self.batches = 0, 0
+        self.images, self.batches, self.skipped = 0, 0, 0
         self.loss_sum, self.correct = 0, 0
         self.lr = self.momentum = float("nan")  # of the last step
         self.losses, self.lrs = [], []  # of the steps since the last reset or load
 
-    def update(self, logits: Tensor, labels: Tensor, optimizer: Optimizer) -> None:
+    def update(
+        self, logits: Tensor, labels: Tensor, optimizer: Optimizer, skipped: bool = False
+    ) -> None:
         """Add one batch: logits (B, C), labels (B,), and the optimizer that made the step."""
         logits = logits.detach().float()
         loss = F.cross_entropy(logits, labels)  # Unsmoothed: comparable with the test loss.
@@ -62,7 +68,8 @@ class RunningMetrics:
         self.lrs.append(self.lr)
         self.batches += 1
         self.images += len(labels)
-        self.loss_sum = self.loss_sum + loss.double() * len(labels)
+        self.skipped += skipped
+        self.loss_sum = self.loss_sum + loss.to(widest_float(loss.device)) * len(labels)
         self.correct = self.correct + (logits.argmax(1) == labels).sum()
         if loss.device.type == "cpu":
             self.check_finite(since=len(self.losses) - 1)
@@ -95,11 +102,14 @@ class RunningMetrics:
 
         Raises:
             TrainingDiverged: a loss is not finite.
+            InputError: there was no image.
         """
         self.check_finite()
+        if not self.images:
+            raise InputError(NO_BATCH)
         sums = self.state_dict()
         loss, accuracy = sums["loss_sum"] / sums["images"], sums["correct"] / sums["images"]
-        return EpochResult(loss, accuracy, self.lr, self.momentum)
+        return EpochResult(loss, accuracy, self.lr, self.momentum, self.skipped)
 
     def state_dict(self) -> dict:
         """The sums over all processes, as numbers."""
@@ -108,6 +118,7 @@ class RunningMetrics:
         return {
             "images": int(images), "correct": int(correct), "loss_sum": loss_sum,
             "batches": self.batches, "lr": self.lr, "momentum": self.momentum,
+            "skipped": self.skipped,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict) -> None:

@@ -9,6 +9,7 @@ import difflib
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -22,6 +23,7 @@ from s10.runtime.errors import (
     check_choice,
     check_fraction,
     check_int,
+    check_order,
     positive_float,
     positive_int,
 )
@@ -79,6 +81,9 @@ class Recipe:
     label_smoothing: float = 0.1  # in training only; reported losses are plain cross-entropy
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # A number of NumPy's, which JSON cannot hold.
+                object.__setattr__(self, name, value.item())
         if not isinstance(self.data, str):
             raise InputError(f"data must be a string, not {self.data!r}")
         for name, choices in CHOICES.items():
@@ -93,8 +98,8 @@ class Recipe:
             check_fraction(name, getattr(self, name), below_1=True)
         if self.weight_decay != 0 or self.weight_decay is False:
             positive_float("weight_decay", self.weight_decay)
-        if self.lr_min > self.lr_max:
-            raise InputError(f"lr_min ({self.lr_min}) must not be above lr_max ({self.lr_max})")
+        check_order("lr", self.lr_min, self.lr_max)
+        check_order("momentum", self.momentum_min, self.momentum_max)
         if self.peak_epoch > self.epochs:
             raise InputError(
                 f"peak_epoch ({self.peak_epoch}) must not be after the last epoch ({self.epochs})"

@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from s10.runtime.errors import InputError, positive_float, positive_int
+from s10.runtime.errors import InputError, check_order, positive_float, positive_int
 
 
 class OneCycle(OneCycleLR):
@@ -31,7 +31,8 @@ class OneCycle(OneCycleLR):
     OneCycleLR would go on past the end of its schedule, below its minimum.
 
     Raises:
-        InputError: the peak lies outside the run, or on its very first step.
+        InputError: the peak lies outside the run, or on its very first step; a minimum
+            is above its maximum; the optimizer's parameter groups have different LRs.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class OneCycle(OneCycleLR):
         momentum_min: float = 0.85,
         anneal: str = "linear",
     ):
-        for name, value in (("lr_max", lr_max), ("lr_min", lr_min)):
-            positive_float(name, value)
+        lr_max, lr_min = positive_float("lr_max", lr_max), positive_float("lr_min", lr_min)
+        check_order("lr", lr_min, lr_max)
+        check_order("momentum", momentum_min, momentum_max)
+        check_single_lr(optimizer)
         total_steps = positive_int("epochs", epochs) * positive_int(
             "steps_per_epoch", steps_per_epoch
         )
@@ -74,6 +77,7 @@ class OneCycle(OneCycleLR):
             anneal_strategy=anneal,
             div_factor=lr_max / lr_min,
             final_div_factor=lr_min / final_lr,
+            cycle_momentum="betas" in optimizer.defaults or "momentum" in optimizer.defaults,
             base_momentum=momentum_min,
             max_momentum=momentum_max,
         )
@@ -88,8 +92,8 @@ def triangular(optimizer: Optimizer, *, lr_min: float, lr_max: float, half_cycle
 
     `half_cycle` is the number of steps from one to the other (Smith's step size).
     """
-    positive_float("lr_min", lr_min)
-    positive_float("lr_max", lr_max)
+    check_order("lr", positive_float("lr_min", lr_min), positive_float("lr_max", lr_max))
+    check_single_lr(optimizer)
     positive_int("half_cycle", half_cycle)
     return CyclicLR(optimizer, lr_min, lr_max, step_size_up=half_cycle, cycle_momentum=False)
 
@@ -111,6 +115,16 @@ def simulate_schedule(
         optimizer.step()  # PyTorch warns when a scheduler runs ahead of its optimizer.
         scheduler.step()
     return rates, momenta
+
+
+def check_single_lr(optimizer: Optimizer) -> None:
+    """Raise an InputError if parameter groups have LRs of their own, which would be lost."""
+    rates = sorted({float(group["lr"]) for group in optimizer.param_groups})
+    if len(rates) > 1:
+        raise InputError(
+            f"the optimizer's parameter groups have LRs of their own ({', '.join(map(str, rates))}"
+            "), and this would overwrite them; give all groups one LR, or use another scheduler"
+        )
 
 
 def momentum_of(group: dict) -> float:

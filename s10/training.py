@@ -12,13 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from s10.loaders import set_epoch
 from s10.metrics import COLUMNS, EpochResult, RunningMetrics
 from s10.predictions import Predictions
 from s10.recipe import Recipe
-from s10.runtime.device import Precision, pick_precision, report_out_of_memory
+from s10.runtime.device import (
+    Precision,
+    device_of,
+    pick_precision,
+    report_out_of_memory,
+    update_scale,
+)
+from s10.runtime.errors import InputError
 from s10.runtime.hooks import Hook
 from s10.runtime.progress import BatchBar, PrintEpochs, epoch_title
 from s10.runtime.signals import StopOnSignal, Stopped
@@ -26,6 +33,7 @@ from s10.runtime.signals import StopOnSignal, Stopped
 
 def seed_everything(seed: int) -> None:
     """Seed the global random generators of Python, NumPy and PyTorch."""
+    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -52,9 +60,11 @@ def train_epoch(
 
     Raises:
         TrainingDiverged: the loss is not finite.
+        InputError: model, optimizer and scheduler do not belong together, or there is no batch.
     """
+    check_parts(model, optimizer, scheduler)
     model.train()
-    precision = precision or Precision("fp32", next(model.parameters()).device.type)
+    precision = precision or Precision("fp32", device_of(model).type)
     scaler = scaler or precision.scaler()
     metrics = metrics or RunningMetrics()
     for images, labels in (bar := BatchBar(loader, title)):
@@ -64,8 +74,8 @@ def train_epoch(
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
-        scaler.update()
-        metrics.update(logits, labels, optimizer)
+        skipped = update_scale(scaler, optimizer)
+        metrics.update(logits, labels, optimizer, skipped)
         if scheduler is not None:
             scheduler.step()
         bar.update(metrics)
@@ -82,19 +92,48 @@ def evaluate(
     *,
     precision: Precision | None = None,
 ) -> Predictions:
-    """The model's predictions in evaluation mode, for batches as in `train_epoch`."""
-    precision = precision or Precision("fp32", next(model.parameters()).device.type)
-    was_training = model.training
+    """The model's predictions in evaluation mode, for batches as in `train_epoch`.
+
+    Raises:
+        InputError: there is no batch.
+    """
+    precision = precision or Precision("fp32", device_of(model).type)
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     all_logits, all_labels = [], []
-    for images, labels in batches:
-        with precision.autocast():
-            all_logits.append(model(images).float())
-        all_labels.append(labels)
-    model.train(was_training)
+    try:
+        for images, labels in batches:
+            with precision.autocast():
+                all_logits.append(model(images).float())
+            all_labels.append(labels)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not all_labels:
+        raise InputError("the test loader gave no batch; an iterator gives each only once")
     return Predictions(
         torch.cat(all_logits).cpu().numpy(), torch.cat(all_labels).cpu().numpy(), tuple(classes)
     )
+
+
+def check_parts(model: nn.Module, optimizer: Optimizer, scheduler: object | None) -> None:
+    """Raise an InputError unless the optimizer trains the model, and the scheduler steps it."""
+    weights = {id(weight) for weight in model.parameters() if weight.requires_grad}
+    groups = optimizer.param_groups
+    if not any(id(weight) in weights for group in groups for weight in group["params"]):
+        raise InputError(
+            "the optimizer holds no trainable weight of this model; make it from model.parameters()"
+        )
+    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+        raise InputError(
+            "the scheduler sets the LR of another optimizer than the one that trains; pass both "
+            "that belong together, optimizer=… and scheduler=…"
+        )
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise InputError(
+            "ReduceLROnPlateau needs a loss to step on, and schedulers step after each batch "
+            "here; pass a ConstantLR, and step ReduceLROnPlateau in the on_epoch of a hook"
+        )
 
 
 @dataclass
@@ -105,6 +144,7 @@ class TrainState:
     `metrics` their sums. `history` has a row (a dict of `COLUMNS`) for each finished
     epoch, `predictions` are those after the last one. `stop` ends the run after the
     current step or epoch; `signal` is the number of the signal that asked for it.
+    `skipped` counts the steps of the last finished epoch that fp16 left out.
     """
 
     model: nn.Module
@@ -123,6 +163,7 @@ class TrainState:
     epoch_started: float = field(default_factory=time.monotonic)
     stop: bool = False
     signal: int | None = None
+    skipped: int = 0
 
     @property
     def finished(self) -> bool:
@@ -152,7 +193,7 @@ class TrainState:
         row = (self.epoch, train.lr, train.momentum, train.loss, train.accuracy, test.loss,
                test.accuracy, time.monotonic() - self.epoch_started)  # fmt: skip
         self.history.append(dict(zip(COLUMNS, row, strict=True)))
-        self.predictions = test
+        self.predictions, self.skipped = test, train.skipped
         self.epoch, self.step, self.epoch_started = self.epoch + 1, 0, time.monotonic()
         self.metrics.reset()
         self.call("on_epoch")
@@ -195,13 +236,13 @@ def fit(
 
     The model maps images (B, 3, 32, 32) to logits (B, C); the loaders are the recipe's or
     DataLoaders. An optimizer, or an optimizer and its scheduler, replace the recipe's.
-    Raises TrainingDiverged, and OutOfMemory (of a GPU).
+    Raises TrainingDiverged, OutOfMemory (of a GPU), and InputError for what does not fit.
     """
-    start, device = time.perf_counter(), next(model.parameters()).device
-    precision = pick_precision(recipe.precision, device)
+    start, precision = time.perf_counter(), pick_precision(recipe.precision, device_of(model))
     model.to(memory_format=torch.channels_last)  # The fastest layout for convolutions.
     optimizer = optimizer or recipe.make_optimizer(model)
     scheduler = scheduler or recipe.make_scheduler(optimizer, len(train_loader))
+    check_parts(model, optimizer, scheduler)
     hooks = [StopOnSignal(), PrintEpochs(), *recipe.make_hooks(), *hooks]
     state = TrainState(model, optimizer, scheduler, precision.scaler(), train_loader, recipe,
                        tuple(classes), hooks)  # fmt: skip

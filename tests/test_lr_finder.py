@@ -479,10 +479,10 @@ def test_the_summary_says_how_far_to_trust_it():
     assert "at least three" in lr_range(10, seeds=1).summary()
 
 
-def per_epoch_result(lrs, accuracies, lr_max):
+def per_epoch_result(lrs, accuracies, lr_max, chance=0.1):
     frame = pd.DataFrame({"seed": 0, "lr": lrs, "value": accuracies, "smooth": accuracies})
     choices = pd.DataFrame({"seed": [0, 1], "lr_min": lr_max / 10, "lr_max": lr_max})
-    return LRRange("per-epoch", frame, choices)
+    return LRRange("per-epoch", frame, choices, chance)
 
 
 def test_a_coarse_grid_is_no_fine_choice():
@@ -500,8 +500,85 @@ def test_a_coarse_grid_is_no_fine_choice():
 def test_where_nothing_was_learned_there_is_no_choice():
     result = per_epoch_result([0.0001, 0.003, 0.006, 0.009], [0.10, 0.11, 0.10, 0.11], 0.003)
     assert "teaches nothing" in result.summary()
-    assert "10% to 11%" in result.summary()
+    assert "10% to 11% for every LR, and guessing gives 10%" in result.summary()
     assert "LRMAX" not in result.summary()
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "chance", "learned"),
+    [
+        ([0.55, 0.58, 0.61, 0.56], 0.1, True),  # A plateau, far above chance.
+        ([0.55, 0.58, 0.61, 0.56], 0.5, False),  # The same of two classes.
+        ([0.50, 0.65, 0.60, 0.50], 0.5, True),
+        ([0.12, 0.12, 0.10, 0.10], 0.1, False),
+        ([0.12, 0.13, 0.10, 0.10], 0.1, True),
+        ([0.90, 0.91, 0.90, 0.90], 0.9, False),  # One class has nine tenths of the images.
+        ([0.90, 0.93, 0.90, 0.90], 0.9, True),
+    ],
+)
+def test_what_was_learned_is_compared_with_chance(accuracies, chance, learned):
+    result = per_epoch_result([0.001, 0.002, 0.003, 0.004], accuracies, 0.002, chance)
+    assert ("teaches nothing" in result.summary()) is not learned
+    assert ("LRMAX 0.002" in result.summary()) is learned
+
+
+def test_chance_is_the_share_of_the_most_frequent_class(few, tiny):
+    keep = np.flatnonzero(few.train_labels < 3)
+    labels = np.where(few.train_labels[keep] == 2, 2, 0)
+    dataset = replace(few, train_images=few.train_images[keep], train_labels=labels)
+    result = range_test_per_epoch(
+        lambda: CustomResNet(10, 4), lambda recipe: recipe.train_loader(dataset), tiny,
+        lr_low=1e-3, lr_high=0.1, epochs=2,
+    )  # fmt: skip
+    assert result.chance == pytest.approx((labels == 0).mean())
+
+
+def test_where_the_largest_lr_is_chosen_larger_ones_should_be_tried():
+    result = per_epoch_result([0.001, 0.002, 0.003, 0.004], [0.55, 0.58, 0.61, 0.56], 0.004)
+    assert result.summary() == (
+        "LRMAX 0.004, LRMIN 0.0004. That is the largest LR that was tried; try larger ones, too."
+    )
+
+
+@KINDS
+def test_lrs_of_parameter_groups_are_not_overwritten_silently(few, tiny, range_test, options):
+    class Groups(Recipe):
+        def make_optimizer(self, model):
+            own = {"lr": 5.0} if self.cutout else {}
+            prep, fc = model.prep.parameters(), model.fc.parameters()
+            return torch.optim.Adam([{"params": prep}, {"params": fc, **own}], lr=1e-3)
+
+    parts = lambda: CustomResNet(10, 4), lambda recipe: recipe.train_loader(few)
+    with pytest.raises(InputError, match="LRs of their own"):
+        range_test(*parts, Groups(**vars(tiny)), **options)
+    range_test(*parts, Groups(**vars(replace(tiny, cutout=0))), seeds=(0,), **options)
+
+
+@KINDS
+def test_a_loader_without_batches_and_a_model_without_parameters_are_refused(
+    parts, range_test, options
+):
+    make_model, make_loader, tiny = parts
+    with pytest.raises(InputError, match="no batch"):
+        range_test(make_model, lambda recipe: [], tiny, **options)
+    few_batches = iter(list(make_loader(tiny)))
+    with pytest.raises(InputError, match="no batch"):  # It is read only once.
+        range_test(make_model, lambda recipe: few_batches, tiny, **options)
+
+    class WithWeights(Recipe):
+        def make_optimizer(self, model):
+            return torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+
+    with pytest.raises(InputError, match=r"no parameters|no trainable weight"):
+        range_test(nn.Flatten, make_loader, WithWeights(**vars(tiny)), **options)
+
+
+@KINDS
+def test_seeds_may_be_an_array_of_numpy(parts, range_test, options):
+    result = range_test(*parts, seeds=np.arange(2), **options)
+    assert result.choices["seed"].tolist() == [0, 1]
+    with pytest.raises(InputError, match="at least one seed"):
+        range_test(*parts, seeds=np.array([], int), **options)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from s10 import TrainingDiverged
+from s10 import InputError, TrainingDiverged
 from s10.metrics import COLUMNS, EpochResult, RunningMetrics
 
 
@@ -56,8 +56,8 @@ def test_lr_and_momentum_are_those_of_the_last_step(optimizer):
         optimizer.param_groups[0].update(lr=lr, betas=(momentum, 0.99))
         metrics.update(*next(batches(4)), optimizer)
     assert metrics.lrs == [0.2, 0.3]
-    assert metrics.result()[2:] == (0.3, 0.7)
-    assert EpochResult._fields == ("loss", "accuracy", "lr", "momentum")
+    assert metrics.result()[2:] == (0.3, 0.7, 0)
+    assert EpochResult._fields == ("loss", "accuracy", "lr", "momentum", "skipped")
 
 
 def test_logits_in_bf16_are_added_up_in_float32(optimizer):
@@ -142,3 +142,36 @@ def test_columns_of_the_history():
         "epoch", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
         "seconds",
     )  # fmt: skip
+
+
+def test_skipped_steps_are_counted_also_over_an_interruption(optimizer):
+    metrics = RunningMetrics()
+    for skipped in (True, False, True):
+        metrics.update(*next(batches(4)), optimizer, skipped)
+    resumed = RunningMetrics()
+    resumed.load_state_dict(metrics.state_dict())
+    resumed.update(*next(batches(4)), optimizer, True)
+    assert (metrics.result().skipped, resumed.result().skipped) == (2, 3)
+    state = metrics.state_dict()
+    del state["skipped"]  # As saved before they were counted.
+    resumed.load_state_dict(state)
+    assert resumed.result().skipped == 0
+
+
+def test_an_epoch_without_images_is_an_input_error():
+    with pytest.raises(InputError, match="the training loader gave no batch"):
+        RunningMetrics().result()
+
+
+def test_there_is_no_float64_on_apples_gpus(optimizer, monkeypatch):
+    """A stand-in: the sums are made in the dtype that is asked for the loss's device."""
+    asked = []
+
+    def widest_float(device):
+        asked.append(device.type)
+        return torch.float32
+
+    monkeypatch.setattr("s10.metrics.widest_float", widest_float)
+    metrics = measured(optimizer, batches(4, 4))
+    assert metrics.loss_sum.dtype is torch.float32
+    assert asked == ["cpu"] * 2

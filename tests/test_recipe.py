@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from fuzzing import error_of
@@ -94,7 +95,7 @@ def test_the_message_says_what_is_allowed(change, message):
         {"width": 1024}, {"seed": 2**32 - 1}, {"epochs": 10_000}, {"batch_size": 1_000_000},
         {"pad": 0}, {"pad": 16}, {"pad_mode": "constant"}, {"flip": False}, {"cutout": 0},
         {"cutout": 32}, {"peak_epoch": 24}, {"peak_epoch": 4.8}, {"lr_min": 0.01}, {"lr_max": 1},
-        {"momentum_max": 0}, {"momentum_min": 0.999}, {"beta2": 0.0}, {"label_smoothing": 0},
+        {"momentum_max": 0.999}, {"momentum_min": 0}, {"beta2": 0.0}, {"label_smoothing": 0},
         {"weight_decay": 0}, {"weight_decay": 5.0}, {"augment": "albumentations"},
         {"precision": "fp16"}, {"data": "folder:/pets"},
     ],
@@ -245,12 +246,12 @@ def test_the_model_has_the_width_and_classes_asked_for(few, unusual):
     assert isinstance(model, CustomResNet)
     assert (model.fc.in_features, model.fc.out_features) == (8 * 6, 7)
     assert unusual.make_model().fc.out_features == 10
-    two = replace(few, classes=("a", "b"))
-    assert unusual.initial_model(two).fc.out_features == 2
+    twelve = replace(few, classes=(*few.classes, "a", "b"))
+    assert unusual.initial_model(twelve).fc.out_features == 12
     torch.manual_seed(0)
-    expected = CustomResNet(2, 6).state_dict()
+    expected = CustomResNet(12, 6).state_dict()
     torch.manual_seed(0)
-    for name, value in unusual.initial_model(two).state_dict().items():
+    for name, value in unusual.initial_model(twelve).state_dict().items():
         assert torch.equal(value, expected[name]), name
 
 
@@ -340,3 +341,28 @@ def test_both_loaders_normalize_by_the_recipe(few, unusual):
         pixels = torch.from_numpy(few.train_images) / 255 - torch.tensor([0.1, 0.2, 0.3])
         expected = (pixels / torch.tensor([0.5, 0.6, 0.7])).mean((0, 1, 2))
         assert images.mean((0, 2, 3)).tolist() == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_the_momentum_must_not_rise_where_it_should_fall():
+    with pytest.raises(InputError, match=r"momentum_min \(0.9\) must not be above momentum_max"):
+        Recipe(momentum_max=0.8, momentum_min=0.9)
+    assert Recipe(momentum_max=0.9, momentum_min=0.9).momentum_min == 0.9
+
+
+def test_numbers_of_numpy_are_numbers():
+    """And are Python's afterwards: JSON knows no others."""
+    plain = {"width": 16, "seed": 3, "lr_max": 0.5, "flip": False, "data": "shapes", "cutout": 4}
+    kinds = (np.int64, np.uint32, np.float32, np.bool_, np.str_, np.int8)
+    recipe = Recipe(**{k: kind(v) for (k, v), kind in zip(plain.items(), kinds, strict=True)})
+    assert recipe == Recipe(**plain)
+    assert recipe.to_json() == Recipe(**plain).to_json()
+    assert type(recipe.width) is int
+    assert type(recipe.with_epochs(np.int64(12)).epochs) is int
+    assert type(recipe.with_lr_max(np.float64(0.25)).lr_min) is float
+    for bad in ({"width": np.float64(16)}, {"seed": np.bool_(True)}, {"lr_max": np.bool_(True)}):
+        with pytest.raises(InputError):
+            Recipe(**bad)
+
+
+def test_at_the_peak_the_momentum_is_the_smallest_all_along(unusual):
+    assert unusual.at_peak() == replace(unusual, momentum_max=0.7)

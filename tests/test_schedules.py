@@ -4,14 +4,17 @@ import math
 import warnings
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from s10 import InputError, OneCycle, simulate_schedule, triangular
 from s10.schedules import momentum_of
+from s10.submissions.schedules import OneCyclePerEpoch
 
 # What eva4-s11 printed for its 24 epochs, one value an epoch (its README, to the last digit).
 EVA4_MAX = 0.05272631578947369
@@ -215,3 +218,69 @@ def test_a_simulation_calls_the_scheduler_as_training_does():
     assert rates == pytest.approx([1e-3, 1e-3 / 2, 1e-3 / 3])
     assert momenta == [0.9] * 3
     assert len(seen) == 1
+
+
+SCHEDULES = pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda optimizer, **lrs: OneCycle(
+            optimizer, **lrs, epochs=4, steps_per_epoch=2, peak_epoch=2
+        ),
+        lambda optimizer, **lrs: triangular(optimizer, **lrs, half_cycle=3),
+        lambda optimizer, **lrs: OneCyclePerEpoch(
+            optimizer, **lrs, epochs=4, steps_per_epoch=2, peak_epoch=2
+        ),
+    ],
+    ids=["OneCycle", "triangular", "OneCyclePerEpoch"],
+)
+LRS = {"lr_max": 0.1, "lr_min": 0.01}
+
+
+def two_groups(**own):
+    first, second = (nn.Linear(2, 2) for _ in range(2))
+    groups = [{"params": first.parameters()}, {"params": second.parameters(), **own}]
+    return torch.optim.SGD(groups, lr=0.5, momentum=0.9)
+
+
+@SCHEDULES
+def test_lrs_of_parameter_groups_are_not_overwritten_silently(schedule):
+    optimizer = two_groups(lr=1e-4)
+    with pytest.raises(InputError, match=r"LRs of their own \(0.0001, 0.5\)"):
+        schedule(optimizer, **LRS)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 1e-4]
+    optimizer = two_groups(weight_decay=0.1)
+    schedule(optimizer, **LRS)
+    schedule(optimizer, **LRS)  # A second schedule for the same optimizer.
+    assert len({group["lr"] for group in optimizer.param_groups}) == 1
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adagrad, torch.optim.Rprop, torch.optim.ASGD])
+def test_an_optimizer_without_momentum_gets_the_lr_alone(kind):
+    optimizer = kind([torch.zeros(1, requires_grad=True)])
+    before = set(optimizer.param_groups[0])
+    scheduler = OneCycle(optimizer, **LRS, epochs=4, steps_per_epoch=2, peak_epoch=2)
+    rates = []
+    for _ in range(8):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == make(epochs=4, steps=2, peak=2, **LRS)[0]
+    assert not {"momentum", "betas"} & set(optimizer.param_groups[0]) - before
+    assert momentum_of(optimizer.param_groups[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"lr_min": 0.2}, {"momentum_max": 0.5, "momentum_min": 0.6}], ids=str
+)
+def test_a_cycle_upside_down_is_refused(bounds):
+    with pytest.raises(InputError, match="must not be above"):
+        make(epochs=4, steps=2, peak=2, **{**LRS, **bounds})
+    if "lr_min" in bounds:
+        with pytest.raises(InputError, match="must not be above"):
+            triangular(two_groups(), lr_max=0.1, lr_min=0.2, half_cycle=3)
+
+
+def test_numbers_of_numpy_will_do():
+    numbers = {"epochs": np.int64(4), "steps": np.int32(2), "peak": np.int64(2)}
+    lrs = {name: np.float64(value) for name, value in LRS.items()}
+    assert make(**numbers, **lrs) == make(epochs=4, steps=2, peak=2, **LRS)

@@ -1,8 +1,10 @@
 """The training loop: right arithmetic, the same weights for the same seed, hooks, a clear stop."""
 
+import copy
 import math
 import os
 import random
+import re
 import signal
 from dataclasses import replace
 
@@ -172,6 +174,54 @@ def test_a_step_without_finite_gradients_is_left_out(few, tiny):
     assert scaler.get_scale() < 1e38
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_skipped_step_is_counted_and_not_blamed_on_the_scheduler(few, tiny):
+    """PyTorch warns of a scheduler that steps before the optimizer, as fp16's first step does."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=1e38)
+    model = CustomResNet(10, 4)
+    before = copy.deepcopy(dict(model.named_parameters()))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.5)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    metrics, skipped = RunningMetrics(), []
+
+    def on_step():
+        skipped.append(metrics.skipped)
+        if skipped == [1]:
+            for name, weight in model.named_parameters():
+                assert torch.equal(weight, before[name])
+            scaler.update(new_scale=1.0)
+
+    batches = [(100 * images, labels) for images, labels in tiny.train_loader(few)]
+    result = train_epoch(
+        model, batches, optimizer, scheduler, scaler=scaler, metrics=metrics, on_step=on_step
+    )
+    assert skipped == [1] * 4
+    assert result.skipped == 1
+    assert result.lr == 1e-3 / 8  # Batch k is trained with the LR of step k all the same.
+    assert not torch.equal(model.fc.weight, before["fc.weight"])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("scale", "skips"), [(1e38, True), (1.0, False)])
+def test_skipped_steps_are_said_after_the_epoch(few, tiny, monkeypatch, capsys, scale, skips):
+    """Each halves the scale, until the large gradients of this network fit."""
+    monkeypatch.setattr(
+        Precision, "scaler", lambda self: torch.amp.GradScaler("cpu", init_scale=scale)
+    )
+    model = CustomResNet(10, 4)
+    nn.init.constant_(model.prep[1].weight, 1e3)
+    recipe = replace(tiny, epochs=2, batch_size=20)
+    run(few, recipe, model)
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if "skipped" in line]
+    assert len(lines) == 2 + len(said)
+    assert bool(said) is skips
+    for line in said:
+        assert re.fullmatch(
+            r"  (1 step was|\d+ steps were) skipped, as gradients overflowed in fp16", line
+        )
+
+
 def test_on_step_follows_the_scheduler(few, tiny):
     model = CustomResNet(10, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -224,6 +274,45 @@ def test_evaluation_changes_nothing_and_is_a_forward_pass(few, tiny, training):
     assert predictions.classes == few.classes
     assert predictions.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
     assert predictions.accuracy == (logits.argmax(1) == labels).double().mean().item()
+
+
+class Stubborn(nn.Module):
+    """Raises an error in evaluation mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3072, 10)
+
+    def forward(self, images):
+        if not self.training:
+            raise ZeroDivisionError
+        return self.layer(images.flatten(1))
+
+
+def test_a_network_that_fails_in_evaluation_is_in_its_mode_again(few, tiny):
+    model = Stubborn()
+    with pytest.raises(ZeroDivisionError):
+        evaluate(model, tiny.test_loader(few), few.classes)
+    assert model.training
+    assert model.layer.training
+
+
+def test_each_layer_is_in_its_own_mode_again(few, tiny):
+    """A layer that is frozen on purpose stays so."""
+    model = CustomResNet(10, 4)
+    model.prep[1].eval()
+    modes = [module.training for module in model.modules()]
+    evaluate(model, tiny.test_loader(few), few.classes)
+    assert [module.training for module in model.modules()] == modes
+    assert len(set(modes)) == 2
+
+
+def test_without_images_there_is_nothing_to_evaluate(few, tiny):
+    batches = iter(tiny.test_loader(few))
+    evaluate(CustomResNet(10, 4), batches, few.classes)
+    for empty in ([], batches):
+        with pytest.raises(InputError, match="the test loader gave no batch"):
+            evaluate(CustomResNet(10, 4), empty, few.classes)
 
 
 # A whole run.
@@ -313,6 +402,90 @@ def test_a_plain_dataloader_and_an_optimizer_without_momentum(few, tiny):
         optimizer=optimizer, scheduler=scheduler,
     )  # fmt: skip
     assert result.history["momentum"].tolist() == [0, 0, 0]
+
+
+def test_a_scheduler_without_its_optimizer_is_refused(few, tiny):
+    """It would set the LR of an optimizer that trains nothing, and the run stay at LRMIN."""
+    model = CustomResNet(10, 4)
+    optimizer, other = (torch.optim.SGD(model.parameters(), lr=0.1) for _ in range(2))
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    recorder = Recorder()
+    for given in ({}, {"optimizer": other}):
+        with pytest.raises(InputError, match="sets the LR of another optimizer") as caught:
+            run(few, tiny, model, scheduler=scheduler, hooks=[recorder], **given)
+        assert "\n" not in str(caught.value)
+    assert recorder.calls == []  # Nothing was begun.
+    with pytest.raises(InputError, match="sets the LR of another optimizer"):
+        train_epoch(model, tiny.train_loader(few), other, scheduler)
+
+
+def test_an_optimizer_of_another_model_is_refused(few, tiny):
+    optimizer = torch.optim.SGD(CustomResNet(10, 4).parameters(), lr=0.1)
+    with pytest.raises(InputError, match="holds no trainable weight of this model"):
+        run(few, tiny, CustomResNet(10, 4), optimizer=optimizer)
+    with pytest.raises(InputError, match="holds no trainable weight of this model"):
+        train_epoch(CustomResNet(10, 4), tiny.train_loader(few), optimizer)
+    with pytest.raises(InputError, match="holds no trainable weight of this model"):
+        run(few, tiny, CustomResNet(10, 4).requires_grad_(False))
+
+
+def test_lrs_of_parameter_groups_need_a_scheduler_that_keeps_them(few, tiny):
+    model = CustomResNet(10, 4)
+    optimizer = torch.optim.SGD(
+        [{"params": model.prep.parameters()}, {"params": model.fc.parameters(), "lr": 1e-4}], lr=0.1
+    )
+    with pytest.raises(InputError, match="LRs of their own"):
+        run(few, tiny, model, optimizer=optimizer)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1)
+    run(few, replace(tiny, epochs=1), model, optimizer=optimizer, scheduler=scheduler)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 1e-4]
+
+
+def test_a_scheduler_that_needs_a_loss_is_refused_with_what_to_do(few, tiny):
+    model = CustomResNet(10, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=10.0)
+    with pytest.raises(InputError, match="ReduceLROnPlateau needs a loss to step on"):
+        run(few, tiny, model, optimizer=optimizer, scheduler=plateau)
+
+    class StepOnPlateau(Hook):  # As the message says.
+        def on_epoch(self, state):
+            plateau.step(state.history[-1]["test_loss"])
+
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1)
+    _, result = run(
+        few, tiny, model, optimizer=optimizer, scheduler=scheduler, hooks=[StepOnPlateau()]
+    )
+    assert result.history["lr"].tolist() == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_an_optimizer_without_momentum_follows_the_recipes_schedule(few, tiny):
+    model = CustomResNet(10, 4)
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.01)
+    _, result = run(few, tiny, model, optimizer=optimizer)
+    assert result.history["lr"].iloc[0] == pytest.approx(tiny.lr_max)
+    assert result.history["momentum"].tolist() == [0, 0, 0]
+
+
+def test_a_model_without_parameters_is_refused(few, tiny):
+    model = nn.Sequential(nn.Flatten(), nn.AvgPool1d(3, 307))
+    for call in (
+        lambda: run(few, tiny, model),
+        lambda: evaluate(model, tiny.test_loader(few), few.classes),
+        lambda: train_epoch(
+            model, tiny.train_loader(few), tiny.make_optimizer(CustomResNet(10, 4))
+        ),
+    ):
+        with pytest.raises(InputError, match=r"the model has no parameters|no trainable weight"):
+            call()
+
+
+def test_seeds_of_numpy_are_the_same_seeds():
+    drawn = []
+    for seed in (7, np.int64(7), np.uint8(7)):
+        seed_everything(seed)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 # Hooks.

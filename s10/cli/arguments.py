@@ -173,7 +173,7 @@ def _add_recipe(command):
 
 
 def _add_device(command, workers: bool = False) -> None:
-    command.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     if workers:
         command.add_argument(
             "--workers", type=_at_least(0), default=0, metavar="N",

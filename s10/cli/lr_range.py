@@ -25,6 +25,9 @@ def lr_range(options) -> int:
     Raises:
         InputError: bad input; then nothing was changed.
     """
+    per_batch = options.method == "per-batch"
+    if (options.range_epochs if per_batch else options.iterations) is not None:
+        raise InputError("--iterations is for --method per-batch, --epochs for per-epoch")
     recipe = recipe_from_options(options)
     out = Path(options.out or f"{new_folder(recipe)}-lr-range").expanduser()
     device = pick_device(options.device)
@@ -46,7 +49,6 @@ def lr_range(options) -> int:
     def make_loader(seeded: Recipe):
         return seeded.train_loader(dataset, device, workers=options.workers)
 
-    per_batch = options.method == "per-batch"
     steps = {"iterations": options.iterations} if per_batch else {"epochs": options.range_epochs}
     settings = {"lr_low": options.lr_low, "lr_high": options.lr_high, **steps}
     # What is not given keeps the default of the range test itself.

@@ -88,5 +88,5 @@ def random_dataset(count: int) -> ImageDataset:
 
 def _synchronize(device: torch.device) -> None:
     """Wait for a GPU, which computes while Python goes on."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)

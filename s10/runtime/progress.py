@@ -46,6 +46,9 @@ class PrintEpochs(Hook):
 
     def on_epoch(self, state) -> None:
         print(format_epoch(state.history[-1], state.recipe.epochs), flush=True)
+        if state.skipped:
+            steps = "1 step was" if state.skipped == 1 else f"{state.skipped} steps were"
+            print(f"  {steps} skipped, as gradients overflowed in fp16", flush=True)
 
     def on_end(self, state) -> None:
         if state.stop and not state.finished:

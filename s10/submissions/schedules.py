@@ -4,7 +4,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from s10.runtime.errors import InputError, positive_int
-from s10.schedules import OneCycle
+from s10.schedules import OneCycle, check_single_lr
 
 
 class OneCyclePerEpoch(LambdaLR):
@@ -30,6 +30,7 @@ class OneCyclePerEpoch(LambdaLR):
         momentum_max: float = 0.95,
         momentum_min: float = 0.85,
     ):
+        check_single_lr(optimizer)
         self.epochs = positive_int("epochs", epochs)
         self.steps_per_epoch = positive_int("steps_per_epoch", steps_per_epoch)
         self.peak_epoch = positive_int("peak_epoch", peak_epoch)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from s10 import InputError
@@ -10,6 +11,7 @@ from s10.runtime.errors import (
     check_choice,
     check_fraction,
     check_int,
+    check_order,
     positive_float,
     positive_int,
 )
@@ -57,6 +59,27 @@ def test_not_a_fraction(value):
 def test_not_below_1():
     with pytest.raises(InputError, match="beta2 must be a number at least 0 and below 1, not 1"):
         check_fraction("beta2", 1, below_1=True)
+
+
+def test_numbers_of_numpy_are_numbers_and_become_pythons():
+    for value in (
+        positive_int("epochs", np.int64(3)),
+        check_int("pad", np.uint8(3), 0, 16),
+        positive_float("lr", np.float32(3)),
+        positive_float("lr", np.int16(3)),
+        check_fraction("momentum", np.float64(0.5)) * 6,
+    ):
+        assert value == 3
+        assert type(value) in (int, float)
+    for value in (np.float64(3), np.bool_(True), np.array(3), np.int64(-3)):
+        with pytest.raises(InputError):
+            positive_int("epochs", value)
+
+
+def test_a_minimum_above_its_maximum():
+    check_order("lr", 0.1, 0.1)
+    with pytest.raises(InputError, match=r"lr_min \(0.2\) must not be above lr_max \(0.1\)"):
+        check_order("lr", 0.2, 0.1)
 
 
 def test_not_one_of_the_choices():

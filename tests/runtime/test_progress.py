@@ -129,10 +129,10 @@ def test_the_line_of_an_epoch_fits_into_a_notebook():
     assert len(line) <= 112
 
 
-def state(rows, *, epoch, epochs=4, stop=False):
+def state(rows, *, epoch, epochs=4, stop=False, skipped=0):
     return SimpleNamespace(
         epoch=epoch, history=rows, recipe=SimpleNamespace(epochs=epochs), stop=stop,
-        finished=epoch > epochs, position="1 of 4 epochs",
+        finished=epoch > epochs, skipped=skipped, position="1 of 4 epochs",
     )  # fmt: skip
 
 
@@ -150,6 +150,13 @@ def test_the_end_is_printed_only_if_the_run_was_stopped(capsys):
         assert capsys.readouterr().out == expected
     PrintEpochs().on_epoch(state([ROW], epoch=4, epochs=24))
     assert capsys.readouterr().out == format_epoch(ROW, 24) + "\n"
+
+
+@pytest.mark.parametrize(("skipped", "text"), [(1, "1 step was"), (3, "3 steps were")])
+def test_skipped_steps_are_said(capsys, skipped, text):
+    PrintEpochs().on_epoch(state([ROW], epoch=4, epochs=24, skipped=skipped))
+    said = f"  {text} skipped, as gradients overflowed in fp16"
+    assert capsys.readouterr().out.splitlines() == [format_epoch(ROW, 24), said]
 
 
 @pytest.mark.parametrize(
