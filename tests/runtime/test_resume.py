@@ -246,11 +246,14 @@ def test_another_optimizer_and_scheduler(dataset, recipe, tmp_path, name):
 
 def test_an_lr_from_numpy(dataset, recipe, tmp_path):
     """Which is a float, too, but no checkpoint can hold it as it is."""
-    recipe = replace(recipe, lr_max=np.geomspace(1e-4, 1e-2, 3)[1])
-    assert type(recipe.lr_max) is np.float64
-    whole = train(dataset, recipe)
-    interrupt(dataset, recipe, tmp_path, 6)
-    resumed = train(dataset, recipe, tmp_path)
+
+    def parts(model):
+        optimizer = torch.optim.SGD(model.parameters(), np.geomspace(1e-4, 1e-2, 3)[1])
+        return optimizer, lr_scheduler.ExponentialLR(optimizer, np.float64(0.9))
+
+    whole = train(dataset, recipe, parts=parts)
+    interrupt(dataset, recipe, tmp_path, 6, parts=parts)
+    resumed = train(dataset, recipe, tmp_path, parts=parts)
     assert_same(whole, resumed)
     assert resumed.steps == 7
 
@@ -572,7 +575,8 @@ def test_other_classes(dataset, recipe, stopped):
         (*classes[:-1], "cow"): f"{classes[-1]} missing; cow new",
         classes[::-1]: "their order differs",
     }.items():
-        other = replace(dataset, classes=change)
+        labels = dataset.train_labels % len(change), dataset.test_labels % len(change)
+        other = replace(dataset, classes=change, train_labels=labels[0], test_labels=labels[1])
         assert_refused(words, stopped, lambda other=other: train(other, recipe, stopped))
 
 
