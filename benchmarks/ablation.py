@@ -4,10 +4,10 @@
     python benchmarks/ablation.py assignment --width 16 --seeds 0 1
 
 `s10/course/ablation.py` says what each is replaced by. The runs follow one another, the
-full recipe first; each writes one row of runs.csv and its curve into curves/. What is
-there already is skipped, so this may be stopped at any time and started again. Of the
-full recipe, a run that results/ already holds (DATA-widthN/seedN, with the same recipe)
-is copied instead.
+full recipe first; each writes one row of runs.csv, and its curve and recipe into curves/.
+What is there already is skipped, so this may be stopped at any time and started again; if it
+is of another recipe, this is refused. Of the full recipe, a run that results/ already holds
+(DATA-widthN/seedN, with the same recipe) is copied instead.
 """
 
 import json

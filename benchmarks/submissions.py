@@ -4,8 +4,8 @@
     python benchmarks/submissions.py --width 16 --seeds 0 1 2 --only "ReLU before BN"
 
 The runs follow one another: the submissions, the pitfalls, a variant. Each writes one row
-of runs.csv and its curve into curves/. What is there already is skipped, so this may be
-stopped at any time and started again.
+of runs.csv, and its curve and recipe into curves/. What is there already is skipped, so this
+may be stopped at any time and started again; if it is of another recipe, this is refused.
 """
 
 from dataclasses import replace

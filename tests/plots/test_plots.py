@@ -137,7 +137,7 @@ def test_class_accuracy_is_sorted_and_has_intervals(predictions):
     table = predictions.class_accuracy().sort_values("accuracy", ascending=False, kind="stable")
     names = texts(axes.get_yticklabels())
     assert sorted(names) == sorted(table["class"])
-    assert axes.lines[0].get_xdata() == pytest.approx(100 * table["accuracy"])
+    assert list(axes.lines[0].get_xdata()) == pytest.approx(list(100 * table["accuracy"]))
     assert f"Lowest: {names[-1]}" in title(figure)
     assert f"highest: {names[0]}" in title(figure)
 
