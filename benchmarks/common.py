@@ -22,7 +22,7 @@ from s10 import (
 )
 from s10.cli.runs import describe_conditions
 from s10.metrics import COLUMNS as CURVE_COLUMNS
-from s10.runtime.device import pick_device, tune
+from s10.runtime.device import pick_device, tune_malloc
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 SCORES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
@@ -45,7 +45,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 def prepare_device(name: str) -> torch.device:
     """The device of that name, set up as `s10 train` does."""
     device = pick_device(name)
-    tune(device)
+    if device.type == "cpu":
+        tune_malloc()
     return device
 
 
