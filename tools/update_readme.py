@@ -39,15 +39,20 @@ def runs(name: str) -> list[dict]:
 
 # The folder of an experiment, and the command that makes each of its seeds.
 TRAINED = {
+    "cifar10-width64-h200": "s10 train --data cifar10",
+    "assignment-94-cifar10-h200": "s10 train --recipe assignment-94",
     "cifar10-width64": "s10 train --data cifar10",
-    "beyond-cifar10": "s10 train --recipe beyond",
     "cifar10-width16": "s10 train --data cifar10 --width 16",
     "laptop-cifar10": "s10 train --recipe laptop",
     "demo": "make demo",
     "demo-avx2": "make demo",
 }
 # How the machine was restricted for an experiment, see results/README.md.
-LIMITED = {"demo-avx2": ", limited to AVX2"}
+LIMITED = {
+    "demo-avx2": ", limited to AVX2",
+    "cifar10-width64-h200": ", four runs at once",
+    "assignment-94-cifar10-h200": ", four runs at once",
+}
 
 
 def training() -> str:

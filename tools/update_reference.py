@@ -39,8 +39,11 @@ def without_seed(recipe: dict) -> dict:
 
 
 def training() -> list[dict]:
-    """An entry for each recipe that was trained over seeds: its curves, one list per seed."""
-    entries = []
+    """An entry for each recipe that was trained over seeds: its curves, one list per seed.
+
+    Of a recipe that was trained on several machines, the machine with the most seeds.
+    """
+    entries = {}
     for folder in sorted({path.parent.parent for path in RESULTS.glob("*/seed*/summary.json")}):
         if folder.name.startswith("demo"):  # No notebook trains it.
             continue
@@ -52,17 +55,18 @@ def training() -> list[dict]:
             history = rows(folder / f"seed{summary['seed']}" / "metrics.csv")
             for name in SCORES:
                 curves[name].append([round(float(row[name]), 5) for row in history])
-        entries.append(
-            {
-                **source(folder),
-                "data": summaries[0]["dataset"]["name"],
-                "recipe": without_seed(summaries[0]["recipe"]),
-                "device": summaries[0]["device"],
-                "seeds": [summary["seed"] for summary in summaries],
-                **curves,
-            }
-        )
-    return entries
+        entry = {
+            **source(folder),
+            "data": summaries[0]["dataset"]["name"],
+            "recipe": without_seed(summaries[0]["recipe"]),
+            "device": summaries[0]["device"],
+            "seeds": [summary["seed"] for summary in summaries],
+            **curves,
+        }
+        key = json.dumps(entry["recipe"])
+        if len(entry["seeds"]) > len(entries.get(key, {"seeds": []})["seeds"]):
+            entries[key] = entry
+    return list(entries.values())
 
 
 def lr_range() -> list[dict]:

@@ -105,7 +105,8 @@ def test_one_stored_run_uses_the_spread_of_others(monkeypatch, shift, words):
 
 def test_the_assignment_is_judged_at_full_width():
     entry = reference.training_entry(Recipe(), "cifar10")
-    assert entry["from"] == "results/cifar10-width64"
+    assert entry["from"] == "results/cifar10-width64-h200"
+    assert len(entry["seeds"]) == 5
     curve = entry["test_accuracy"][0]
     assert "yours is normal" in reference.compare_training(history(*curve), Recipe(), "cifar10")
 
