@@ -12,7 +12,7 @@ from torch import nn
 from s10 import FitResult, Hook, ImageDataset, Recipe, TrainingDiverged, fit, seed_everything
 from s10.cli.runs import describe_conditions
 from s10.metrics import COLUMNS as CURVE_COLUMNS
-from s10.runtime.device import pick_device, tune_malloc
+from s10.runtime.device import pick_device, tune
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 SCORES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
@@ -35,8 +35,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 def prepare_device(name: str) -> torch.device:
     """The device of that name, set up as `s10 train` does."""
     device = pick_device(name)
-    if device.type == "cpu":
-        tune_malloc()
+    tune(device)
     return device
 
 

@@ -22,7 +22,7 @@ from s10.plots.style import add_caption, save_figure
 from s10.predictions import Predictions
 from s10.recipe import Recipe
 from s10.runtime.checkpoints import Checkpointer
-from s10.runtime.device import pick_device, pick_precision, tune_malloc
+from s10.runtime.device import pick_device, pick_precision, tune
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, SyncProcesses
 from s10.runtime.errors import InputError
 from s10.runtime.hooks import Hook
@@ -87,8 +87,7 @@ def train_run(
     precision = pick_precision(recipe.precision, torch_device)
     views = views or getattr(recipe, "tta_views", 1)
     check_views(views)
-    if torch_device.type == "cpu":
-        tune_malloc()
+    tune(torch_device)
     run = _check_folder(recipe, out, overwrite, resume, context)
     dataset = _load_dataset(recipe, data_dir, data_url, context)
     # Now: during a long run the checkout may change.

@@ -112,6 +112,15 @@ def describe_device(device: torch.device) -> str:
     return f"{cores} CPU core{'s' if cores > 1 else ''} ({model})"
 
 
+def tune(device: torch.device) -> None:
+    """Settings of this process that make training on the device faster."""
+    if device.type == "cpu":
+        tune_malloc()
+    elif device.type == "cuda" and not torch.are_deterministic_algorithms_enabled():
+        # cuDNN tries its algorithms on the first batch of each shape, and keeps the fastest.
+        torch.backends.cudnn.benchmark = True
+
+
 def tune_malloc() -> None:
     """Tell glibc to keep freed memory instead of returning it to Linux in each step.
 
