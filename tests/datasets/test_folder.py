@@ -73,8 +73,25 @@ def test_a_pgm_file_of_16_bits_keeps_its_shades(image_folder):
     assert np.array_equal(load(image_folder).test_images[0], np.stack([RAMP] * 3, -1))
 
 
-def test_a_dark_16_bit_image_stays_dark(image_folder):
+def test_dark_images_stay_dark(image_folder):
+    """White is that of the format, not the brightest pixel."""
     assert load_one(image_folder, Image.fromarray(RAMP.astype(np.uint16))).max() == 1
+    image = Image.fromarray((RAMP * 100).astype(np.int32))
+    assert load_one(image_folder, image, ".tif").max() == 99
+    (image_folder / "test" / "cat" / "0.tif").unlink()
+    content = b"P5 32 32 65535\n" + RAMP.astype(">u2").tobytes()
+    (image_folder / "test" / "cat" / "0.pgm").write_bytes(content)
+    assert load(image_folder).test_images[0].max() == 1
+
+
+def test_a_transparent_gray_of_16_bits_is_shown_over_white(image_folder):
+    image = Image.fromarray((RAMP * 257).astype(np.uint16))
+    try:
+        pixels = load_one(image_folder, image, transparency=0)
+    except OSError:
+        pytest.skip("this version of Pillow does not write such files")
+    assert (pixels[0, :4] == 255).all()
+    assert (pixels[0, 4:8] == 1).all()
 
 
 def test_floats_that_are_no_numbers_are_black(image_folder):
@@ -154,6 +171,17 @@ def test_the_photograph_of_a_camera_that_is_an_mpo_file(image_folder):
     assert Image.open(path).format == "MPO"
     expected = np.asarray(Image.open(path))
     assert np.array_equal(load(image_folder).test_images[0], expected)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_photograph_that_was_taken_sideways_is_turned(image_folder, suffix):
+    image = Image.new("RGB", (96, 64), "black")
+    image.paste("white", (0, 0, 48, 64))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: the left side is up
+    pixels = load_one(image_folder, image, suffix, exif=exif)
+    assert pixels[:14].min() > 240
+    assert pixels[18:].max() < 15
 
 
 def test_the_content_decides_about_the_format_not_the_name(image_folder):
@@ -307,6 +335,7 @@ def test_an_archive_may_put_a_folder_into_a_folder(image_folder, tmp_path, flat)
     outer.mkdir()
     image_folder.rename(outer / "pets")
     (outer / "labels.txt").write_text("cat dog")
+    (outer / "__MACOSX").mkdir()
     dataset = load(outer)
     assert dataset.fingerprint() == expected.fingerprint()
     assert (dataset.name, dataset.classes) == ("folder:outer", ("cat", "dog"))
@@ -344,8 +373,11 @@ def test_a_class_may_be_called_train(image_folder):
 
 def test_the_test_images_alone(image_folder):
     expected = load(image_folder)
+    (image_folder / "train" / "cat" / "0.png").write_bytes(b"is not even opened")
+    load(image_folder, train=False)
     shutil.rmtree(image_folder / "train")
     dataset = load(image_folder, train=False)
+    assert dataset.mean == (0, 0, 0)
     assert dataset.classes == expected.classes
     assert dataset.train_images.shape == (0, 32, 32, 3)
     assert np.array_equal(dataset.test_images, expected.test_images)

@@ -54,6 +54,7 @@ KINDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @given(st.sampled_from(KINDS).flatmap(lambda kind: mutated(encoded(*kind))))
 def test_a_damaged_image_is_read_or_named(shared_folder, content):
     path = shared_folder / "train" / "cat" / "1.png"
@@ -99,6 +100,16 @@ def test_an_image_file_that_is_a_pickle_is_not_run(tmp_path):
         (folder / "train" / "cat" / "1.png").write_bytes(content)
         with pytest.raises(InputError, match="is not a readable image"):
             load_folder(folder)
+
+
+def test_no_other_program_is_started_for_a_file_whatever_its_name_says(tmp_path, monkeypatch):
+    folder, started = make_folder(tmp_path), []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: started.append(a))
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
+    (folder / "train" / "cat" / "1.png").write_bytes(postscript)
+    with pytest.raises(InputError, match="is not a readable image"):
+        load_folder(folder)
+    assert not started
 
 
 def test_any_folder_name_can_be_a_class(tmp_path):
