@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from signal import SIGTERM
+from signal import SIGINT
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from s10.runtime.device import (
 )
 from s10.runtime.errors import InputError
 from s10.runtime.hooks import Hook
-from s10.runtime.progress import BatchBar, PrintEpochs, epoch_title
+from s10.runtime.progress import BatchBar, PrintEpochs, epoch_title, ignore_output_errors
 from s10.runtime.signals import StopOnSignal, Stopped
 
 
@@ -206,7 +206,7 @@ class FitResult:
     `history`: a row for each finished epoch, with the columns `s10.metrics.COLUMNS`.
     `predictions`: on the test images after the last one; None if no epoch was finished.
     `seconds`: duration of the call. `interrupted`: the run was stopped early, by the
-    signal number `signal` if it was one.
+    signal number `signal` if it was one. `position`: see `TrainState`.
     """
 
     history: pd.DataFrame
@@ -214,13 +214,21 @@ class FitResult:
     seconds: float
     interrupted: bool = False
     signal: int | None = None
+    position: str = ""
+
+    @classmethod
+    def of(cls, state: TrainState, seconds: float) -> "FitResult":
+        """That of a run which ended in this state."""
+        return cls(pd.DataFrame(state.history, columns=COLUMNS), state.predictions, seconds,
+                   not state.finished, state.signal, state.position)  # fmt: skip
 
     @property
     def terminated(self) -> bool:
-        """Whether SIGTERM stopped it: the machine will be gone within seconds."""
-        return self.interrupted and self.signal == SIGTERM
+        """Whether SIGTERM or SIGHUP stopped it: the machine may be gone within seconds."""
+        return self.interrupted and self.signal not in (None, SIGINT)
 
 
+@ignore_output_errors()
 def fit(
     model: nn.Module,
     train_loader,
@@ -262,7 +270,6 @@ def fit(
         state.stop = True
     finally:
         state.call("on_end")
-    if state.predictions is None and state.history and state.signal != SIGTERM:  # Resumed.
+    if state.predictions is None and state.history and state.signal in (None, SIGINT):  # Resumed.
         state.predictions = evaluate(model, test_loader, classes, precision=precision)
-    return FitResult(pd.DataFrame(state.history, columns=COLUMNS), state.predictions,
-                     time.perf_counter() - start, not state.finished, state.signal)  # fmt: skip
+    return FitResult.of(state, time.perf_counter() - start)

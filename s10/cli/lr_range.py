@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from s10.cli.arguments import recipe_from_options
-from s10.cli.runs import describe_conditions, new_folder
+from s10.cli.runs import describe_conditions, new_folder, report_write_errors
 from s10.datasets import load_dataset
 from s10.lr_finder import range_test_per_batch, range_test_per_epoch
 from s10.plots import plot_lr_range
@@ -73,10 +73,8 @@ def lr_range(options) -> int:
                 ),
                 **given,
             )
-    out.mkdir(parents=True, exist_ok=True)
+    print(result.summary())
     caption = f"{type(recipe.make_model()).__name__} of width {recipe.width} on {dataset.name}"
-    save_figure(add_caption(plot_lr_range(result), caption), out / "lr_range.png")
-    write_atomically(out / "lr_range.csv", result.curves.to_csv(index=False, lineterminator="\n"))
     summary = {
         "method": result.method,
         "lr_min": result.lr_min,
@@ -86,7 +84,11 @@ def lr_range(options) -> int:
         "choices": result.choices.to_dict("records"),
         **conditions,
     }
-    write_atomically(out / "lr_range.json", json.dumps(summary, indent=2) + "\n")
-    print(result.summary())
+    curves = result.curves.to_csv(index=False, lineterminator="\n")
+    with report_write_errors(out, "make room there, or name another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        save_figure(add_caption(plot_lr_range(result), caption), out / "lr_range.png")
+        write_atomically(out / "lr_range.csv", curves)
+        write_atomically(out / "lr_range.json", json.dumps(summary, indent=2) + "\n")
     print(f"figure: {out / 'lr_range.png'}")
     return 0

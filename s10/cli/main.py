@@ -1,6 +1,6 @@
 """The command line: `s10 train`, `lr-range`, `evaluate`, `submissions`, `info`."""
 
-import io
+import errno
 import os
 import shlex
 import signal
@@ -11,7 +11,15 @@ from pathlib import Path
 from s10.cli.arguments import make_parser, recipe_from_options
 from s10.cli.lr_range import lr_range
 from s10.cli.registry import RECIPES
-from s10.cli.runs import FIGURES, Run, commit, new_folder, versions
+from s10.cli.runs import (
+    FIGURES,
+    Run,
+    commit,
+    new_folder,
+    on_this_device,
+    report_write_errors,
+    versions,
+)
 from s10.cli.stopwatch import Stopwatch
 from s10.cli.train import plot_predictions, save_figures, train_run
 from s10.course.measured import submission_table
@@ -32,7 +40,7 @@ from s10.runtime.device import (
 from s10.runtime.distributed import distributed_context
 from s10.runtime.errors import InputError, S10Error, one_line
 from s10.runtime.files import check_writable
-from s10.runtime.progress import format_duration
+from s10.runtime.progress import format_duration, ignore_output_errors
 from s10.speed.tta import evaluate_with_tta
 from s10.training import FitResult
 
@@ -40,6 +48,7 @@ EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 EXIT_SIGNAL = 128  # plus the signal's number, as in a shell
 
 
+@ignore_output_errors()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     commands = {
@@ -49,14 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
         "submissions": submissions,
         "info": info,
     }
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # For what its encoding lacks.
     try:
         options = make_parser().parse_args(arguments)
         return commands[options.command](options)
     except InputError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # All processes here would say the same.
             print(f"s10: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"s10: error: {error.strerror}: {error.filename}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except S10Error as error:
         print(f"s10: {error}", file=sys.stderr)
@@ -109,8 +121,8 @@ def _recipe_to_train(options) -> Recipe:
 def _print_outcome(run: Run, result: FitResult, options) -> None:
     if result.predictions is not None and not result.terminated:
         print(
-            f"test accuracy {result.predictions.accuracy:.2%} after epoch "
-            f"{len(result.history)}, {result.seconds:.0f} s of training; figures:"
+            f"test accuracy {result.predictions.accuracy:.2%} after {result.position}, "
+            f"{result.seconds:.0f} s of training; figures:"
         )
         for name in FIGURES:
             print(f"  {run.folder / name}")
@@ -134,8 +146,9 @@ def evaluate(options) -> int:
     if not run.folder.is_dir():
         raise InputError(f"there is no run {run.folder}")
     if options.out:
-        check_writable(Path(options.out))
-    recipe, device = run.recipe(), pick_device(options.device)
+        check_writable(out := Path(options.out).expanduser())
+    device = pick_device(options.device)
+    recipe = on_this_device(run.recipe(), device)
     model, metadata = run.load_model()
     source = options.data or recipe.data
     dataset = load_dataset(source, options.data_dir, options.data_url, train=False)
@@ -154,10 +167,10 @@ def evaluate(options) -> int:
     )
     _print_predictions(dataset.name, predictions, options.views)
     if options.out:
-        out = Path(options.out)
-        out.mkdir(parents=True, exist_ok=True)
         figures = plot_predictions(dataset, predictions)
-        save_figures(out, figures, f"{run.folder.name} on {dataset.name}")
+        with report_write_errors(out, "make room there, or name another folder with --out"):
+            out.mkdir(parents=True, exist_ok=True)
+            save_figures(out, figures, f"{run.folder.name} on {dataset.name}")
         print(f"figures: {out}")
     return 0
 

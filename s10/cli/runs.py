@@ -4,11 +4,12 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+import re
 import shlex
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,13 +19,13 @@ from safetensors.torch import save
 from torch import nn
 
 from s10.cli.registry import load_recipe
-from s10.datasets import ImageDataset
+from s10.datasets import ImageDataset, absolute_source
 from s10.metrics import COLUMNS
 from s10.recipe import Recipe
 from s10.runtime.checkpoints import CheckpointFolder
 from s10.runtime.device import describe_device, pick_precision
 from s10.runtime.errors import InputError, S10Error
-from s10.runtime.files import check_writable, write_atomically
+from s10.runtime.files import check_writable, lock_folder, write_atomically
 
 # What a run writes: only these are removed when it is overwritten.
 FILES = ("recipe.json", "metrics.csv", "model.safetensors", "summary.json")
@@ -102,6 +103,9 @@ class Run:
                 "another folder with --out, or replace that run with --overwrite"
             )
         check_writable(folder)
+        if (checkpoints := Run(folder).checkpoints).is_dir():
+            with lock_folder(checkpoints):
+                """Otherwise another process is training the run that would be replaced."""
 
     @property
     def checkpoints(self) -> Path:
@@ -114,11 +118,11 @@ class Run:
         return [p for p in files if p.exists()] + CheckpointFolder(self.checkpoints).files()
 
     def has_results(self) -> bool:
-        """Whether it is more than a run's beginning, and so must not be replaced unasked."""
-        try:
-            return (self.folder / "model.safetensors").exists() or len(self.history()) > 0
-        except InputError:  # A metrics.csv that cannot be read is somebody's, too.
-            return (self.folder / "metrics.csv").exists()
+        """Whether it has been stopped or finished, and so must not be replaced unasked.
+
+        A run that was killed before its first checkpoint may have a few epochs' metrics, too.
+        """
+        return any((self.folder / name).exists() for name in ("model.safetensors", "summary.json"))
 
     def is_finished(self) -> bool:
         """Whether all its epochs are trained, and the results of that are written."""
@@ -203,22 +207,34 @@ class Run:
 
 
 @contextlib.contextmanager
-def report_write_errors(folder: Path):
-    """Where writing fails, say so and what to do."""
+def report_write_errors(folder: Path, advice: str | None = None):
+    """Where writing fails, say so and what to do: by default, make room and resume the run."""
     try:
         yield
     except OSError as error:
+        resume = f"make room there, then {shlex.join(['s10', 'train', '--resume', str(folder)])}"
         raise S10Error(
-            f"cannot write to {folder}: {error.strerror or error}; "
-            f"make room there, then {shlex.join(['s10', 'train', '--resume', str(folder)])}"
+            f"cannot write to {folder}: {error.strerror or error}; {advice or resume}"
         ) from None
 
 
 def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
-    """A folder for a run to which the user gave no name: data, width, seed and time."""
-    data = recipe.data.rstrip("/").split("/")[-1].replace("folder:", "")
+    """A folder for a run to which the user gave no name: data, width, seed and time.
+
+    Of a path the last part counts, as far as it makes a name on any system.
+    """
+    last = re.split(r"[/\\:]", absolute_source(recipe.data).rstrip("/\\:"))[-1]
+    data = re.sub(r"[^\w.-]+", "-", last).strip("-.")[:40] or "images"
     name = f"{data}-width{recipe.width}-seed{recipe.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     return Path(root) / name
+
+
+def on_this_device(recipe: Recipe, device: torch.device) -> Recipe:
+    """A run's recipe where it is resumed or evaluated: on a CPU without fp16, which is printed."""
+    if recipe.precision != "fp16" or device.type != "cpu":
+        return recipe
+    print(f"fp16 is for GPUs: continuing in {pick_precision('auto', device).name}")
+    return replace(recipe, precision="auto")
 
 
 def describe_conditions(recipe: Recipe, dataset: ImageDataset, device: torch.device) -> dict:

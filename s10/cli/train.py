@@ -3,14 +3,15 @@
 import contextlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from s10.cli.runs import Run, describe_conditions, report_write_errors
+from s10.cli.runs import Run, describe_conditions, on_this_device, report_write_errors
 from s10.cli.stopwatch import Stopwatch, TimeEvaluation
-from s10.datasets import ImageDataset, load_dataset
+from s10.datasets import ImageDataset, absolute_source, load_dataset
 from s10.plots import (
     plot_class_accuracy,
     plot_confusion,
@@ -21,15 +22,14 @@ from s10.plots import (
 from s10.plots.style import add_caption, save_figure
 from s10.predictions import Predictions
 from s10.recipe import Recipe
-from s10.runtime.checkpoints import Checkpointer
+from s10.runtime.checkpoints import Checkpointer, CheckpointFolder
 from s10.runtime.device import pick_device, pick_precision, tune_malloc
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, SyncProcesses
 from s10.runtime.errors import InputError
 from s10.runtime.hooks import Hook
-from s10.runtime.progress import no_bars
 from s10.schedules import simulate_schedule
 from s10.speed.tta import check_views, evaluate_with_tta
-from s10.training import FitResult, fit, seed_everything
+from s10.training import FitResult, evaluate, fit, seed_everything
 
 
 class MetricsFile(Hook):
@@ -84,6 +84,8 @@ def train_run(
     """
     stopwatch = stopwatch or Stopwatch()
     torch_device = pick_device(device)
+    if resume:
+        recipe = on_this_device(recipe, torch_device)
     precision = pick_precision(recipe.precision, torch_device)
     views = views or getattr(recipe, "tta_views", 1)
     check_views(views)
@@ -91,6 +93,8 @@ def train_run(
         tune_malloc()
     run = _check_folder(recipe, out, overwrite, resume, context)
     dataset = _load_dataset(recipe, data_dir, data_url, context)
+    # From now on the path is right in any working directory.
+    recipe = replace(recipe, data=absolute_source(recipe.data))
     # Now: during a long run the checkout may change.
     conditions = describe_conditions(recipe, dataset, torch_device)
 
@@ -135,6 +139,11 @@ def train_run(
     if not context.is_main_process:
         return run, result
 
+    with_results = result.predictions is not None and not result.terminated
+    if with_results and result.interrupted:
+        # Within an epoch, say: what is written about the network is measured on these weights.
+        predictions = evaluate(model, test_loader, dataset.classes, precision=precision)
+        result = replace(result, predictions=predictions)
     tta = {}
     if views > 1 and not result.interrupted:
         predictions = evaluate_with_tta(
@@ -146,7 +155,7 @@ def train_run(
     if not finished:
         with report_write_errors(run.folder):
             run.save_history(result.history)
-            if result.predictions is not None and not result.terminated:
+            if with_results:
                 run.save_model(model, dataset.classes, *recipe.normalization(dataset))
                 figures = {"curves.png": plot_curves(result.history)}
                 figures |= plot_predictions(dataset, result.predictions)
@@ -173,13 +182,17 @@ def save_figures(folder: Path, figures: dict, caption: str) -> None:
 
 
 def summarize(recipe: Recipe, model: nn.Module, result: FitResult, stopwatch: Stopwatch) -> dict:
-    """The results in summary.json; accuracies are fractions, those of the last epoch."""
+    """The results in summary.json; accuracies are fractions.
+
+    Those on the test images are of the weights in model.safetensors, at `position`; those on
+    the training images are of the last whole epoch.
+    """
     last = result.history.iloc[-1]
     classes = result.predictions.class_accuracy()
     return {
-        "test_accuracy": float(last.test_accuracy),
+        "test_accuracy": result.predictions.accuracy,
         "train_accuracy": float(last.train_accuracy),
-        "test_loss": float(last.test_loss),
+        "test_loss": result.predictions.loss,
         "train_loss": float(last.train_loss),
         "class_accuracy": {
             name: None if np.isnan(accuracy) else accuracy
@@ -188,6 +201,7 @@ def summarize(recipe: Recipe, model: nn.Module, result: FitResult, stopwatch: St
         "parameters": count_parameters(model),
         "epochs": len(result.history),
         "interrupted": result.interrupted,
+        "position": result.position,
         "batch_size": recipe.batch_size,
         "lr_max": recipe.lr_max,
         "lr_min": recipe.lr_min,
@@ -221,7 +235,11 @@ def _check_folder(
     """The run in `out`, if it may be started or resumed there; nothing is written yet."""
     if resume:
         run = Run.open(out)
-        if differences := recipe.differences(run.recipe().to_dict()):
+        begun = run.recipe().to_dict() | {"precision": recipe.precision}
+        same_path = absolute_source(begun["data"]) == absolute_source(recipe.data)
+        if same_path or CheckpointFolder(run.checkpoints).files():  # These know the images.
+            begun["data"] = recipe.data
+        if differences := recipe.differences(begun):
             raise InputError(f"cannot resume {out}: its recipe differs: {'; '.join(differences)}")
         return run
     if context.is_main_process:
@@ -256,9 +274,9 @@ def _introduction(recipe, dataset, model, steps: int, lrs: list[float], conditio
 
 @contextlib.contextmanager
 def _silent_unless_main(context: DistributedContext):
-    """Processes other than the main one print no lines and draw no bars."""
+    """Processes other than the main one print no lines."""
     if context.is_main_process:
         yield
         return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), no_bars():
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from s10.course.timing import seconds_per_epoch, seconds_per_step
-from s10.datasets import ImageDataset, default_data_dir, load_dataset
+from s10.datasets import ImageDataset, absolute_source, default_data_dir, load_dataset
 from s10.plots.style import add_caption
 from s10.plots.text import as_title
 from s10.recipe import Recipe
@@ -119,9 +119,8 @@ def setup(
     dataset = _load("shapes" if smoke and data == "auto" else data)
     if smoke:
         dataset = dataset.subset(1000, 200)
-    source = dataset.name
-    if data.startswith("folder:"):  # The recipe can then be loaded from any working directory.
-        source = f"folder:{Path(data.removeprefix('folder:')).expanduser().resolve()}"
+    # The recipe can then be loaded from any working directory.
+    source = absolute_source(data) if data.startswith("folder:") else dataset.name
     recipe = _adapted(recipe, source, dataset, smoke)
     step = seconds_per_step(recipe, device, steps=3 if smoke else 20)
     env = NotebookEnv(dataset, recipe, device, step, smoke, folder)

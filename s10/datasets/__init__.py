@@ -54,9 +54,16 @@ def load_dataset(
     raise InputError(f"there is no data source {source!r}; it is {SOURCES}.{hint}")
 
 
+def absolute_source(source: str) -> str:
+    """The same source from any working directory: the path of a folder becomes absolute."""
+    if not source.startswith("folder:"):
+        return source
+    return "folder:" + os.path.abspath(os.path.expanduser(source.removeprefix("folder:")))
+
+
 def default_data_dir(data_dir: str | Path | None = None) -> Path:
     """The folder for CIFAR-10: the one given, else $S10_DATA, else `data`."""
     return Path(data_dir or os.environ.get("S10_DATA") or "data").expanduser()
 
 
-__all__ = ["SOURCES", "ImageDataset", "default_data_dir", "load_dataset"]
+__all__ = ["SOURCES", "ImageDataset", "absolute_source", "default_data_dir", "load_dataset"]

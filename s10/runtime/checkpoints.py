@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from s10.runtime.device import describe_device, pick_precision
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, unwrap
 from s10.runtime.errors import InputError
-from s10.runtime.files import write_atomically
+from s10.runtime.files import lock_folder, write_atomically
 from s10.runtime.hooks import Hook
 
 MAGIC = b"s10 checkpoint 2, sha256 "
@@ -186,7 +187,7 @@ class Checkpointer(Hook):
 
     Raises (from `fit`):
         InputError: the checkpoint is of another recipe, other classes or other images, or
-            the folder holds one and `resume` is false.
+            the folder holds one and `resume` is false, or another process uses it.
         DamagedCheckpoint: no checkpoint is intact.
     """
 
@@ -203,10 +204,14 @@ class Checkpointer(Hook):
         self.last_position: str | None = None  # of the newest checkpoint
         self.last_saved = time.monotonic()
         self.data: dict = {}
+        self.lock = contextlib.ExitStack()
 
     def on_start(self, state) -> None:
-        fingerprint = getattr(state.train_loader, "fingerprint", lambda: None)
-        self.data = {"classes": list(state.classes), "fingerprint": fingerprint()}
+        if self.context.is_main_process:
+            self.lock.enter_context(lock_folder(self.folder.folder))
+        # The main process's: in a plain loader each process may hold a shard of its own.
+        fingerprint = self.context.broadcast(_fingerprint(state.train_loader))
+        self.data = {"classes": list(state.classes), "fingerprint": fingerprint}
         if self.resume:
             found = self.folder.newest() if self.context.is_main_process else None
             if (content := self.context.broadcast(found)) is not None:
@@ -233,6 +238,7 @@ class Checkpointer(Hook):
     def on_end(self, state) -> None:
         if state.stop and not state.finished and self.context.is_main_process:
             print(self._last_checkpoint(), flush=True)
+        self.lock.close()
 
     def _agree(self, due: bool) -> bool:
         """The main process's answer, in all processes: they have to save together."""
@@ -253,6 +259,7 @@ class Checkpointer(Hook):
             "conditions": self._conditions(state), "epoch": state.epoch, "step": state.step,
             "steps": len(state.train_loader), "metrics": metrics, "history": state.history,
             "seconds": time.monotonic() - state.epoch_started, "random": _random_state(),
+            "generators": [generator.get_state() for generator in _generators(state.train_loader)],
             **{name: part.state_dict() for name, part in _parts(state).items()},
         }  # fmt: skip
         try:
@@ -293,6 +300,9 @@ class Checkpointer(Hook):
         state.epoch, state.step, state.history = (content[n] for n in ("epoch", "step", "history"))
         state.epoch_started = time.monotonic() - content["seconds"]
         _restore_random_state(content["random"])
+        generators = _generators(state.train_loader)
+        for generator, saved in zip(generators, content.get("generators", []), strict=False):
+            generator.set_state(saved)
         self.last_position = state.position
         if self.context.is_main_process:
             print(f"resuming after {state.position}", flush=True)
@@ -311,7 +321,9 @@ class Checkpointer(Hook):
         }
 
     def _check_same_run(self, state, content: dict) -> None:
-        if differences := state.recipe.differences(content["recipe"]):
+        # Another path to the same images will do, and another precision is reported.
+        same = {"data": state.recipe.data, "precision": state.recipe.precision}
+        if differences := state.recipe.differences({**content["recipe"], **same}):
             raise InputError(f"its recipe differs: {'; '.join(differences)}")
         for name, type_name in _types(state).items():
             if type_name != content["types"][name]:
@@ -327,7 +339,7 @@ class Checkpointer(Hook):
                 "the images have other classes than those it was trained on: "
                 + ("; ".join(found) or "their order differs")
             )
-        if before["fingerprint"] != now["fingerprint"]:
+        if before["fingerprint"] not in (None, now["fingerprint"]):
             raise InputError(
                 "these are not the images that it was trained on: their fingerprint is "
                 f"{now['fingerprint']}, not {before['fingerprint']}"
@@ -350,6 +362,40 @@ def _parts(state) -> dict:
 def _types(state) -> dict[str, str]:
     """The parts' classes; PyTorch itself accepts the state of another optimizer or scheduler."""
     return {name: type(part).__name__ for name, part in _parts(state).items()}
+
+
+def _fingerprint(loader) -> str:
+    """`loader.fingerprint()`, or a SHA-256 over the arrays and lists of a plain loader's data set.
+
+    Of a list of files the names count and not the folder, which may have moved.
+    """
+    if hasattr(loader, "fingerprint"):
+        return loader.fingerprint()
+    digest, parts, seen = hashlib.sha256(), [getattr(loader, "dataset", loader)], set()
+    for part in parts:  # The list grows.
+        first = part[0] if isinstance(part, (list, tuple)) and part else None
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Dataset):
+            parts += vars(part).values()
+        elif isinstance(first, (Dataset, torch.Tensor, np.ndarray)):
+            parts += part
+        elif isinstance(first, (str, int, tuple)):
+            digest.update(re.sub(r"[^'\"]*[/\\]", "", repr(part)).encode())
+        elif isinstance(part, torch.Tensor):
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        elif isinstance(part, np.ndarray) and not part.dtype.hasobject:
+            digest.update(np.ascontiguousarray(part))
+    return digest.hexdigest()[:16]
+
+
+def _generators(loader) -> list[torch.Generator]:
+    """A DataLoader's own random generators; by default it draws from the global one."""
+    batches = getattr(loader, "batch_sampler", None)
+    owners = (loader, getattr(loader, "sampler", None), getattr(batches, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    return [generator for generator in found if isinstance(generator, torch.Generator)]
 
 
 def _random_state() -> dict:

@@ -1,6 +1,7 @@
 """Progress in a terminal and in a notebook: a bar for the batches, a line for each epoch."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -96,13 +97,51 @@ def no_bars() -> Iterator[None]:
         _quiet = before
 
 
+class _Forgiving:
+    """A stream that loses what cannot be written: `| head` has ended, a log's disk is full."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.coding = getattr(stream, "encoding", None) or "utf-8", "backslashreplace"
+
+    def __getattr__(self, name: str):
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self.stream.write(text.encode(*self.coding).decode(self.coding[0]))
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.flush()
+
+
+@contextlib.contextmanager
+def ignore_output_errors() -> Iterator[None]:
+    """Printing in this block, or function, is never a reason to stop, or not to save."""
+    before = {"stdout": sys.stdout, "stderr": sys.stderr}
+    for name, stream in before.items():
+        setattr(sys, name, stream and _Forgiving(stream))  # None: pythonw has no streams.
+    try:
+        yield
+    finally:
+        for name, stream in before.items():
+            # One that fails stays guarded: Python flushes it once more when it ends.
+            with contextlib.suppress(OSError):
+                if stream:
+                    stream.flush()
+                setattr(sys, name, stream)
+
+
 def bar_stream():
     """Where bars are drawn: notebooks show stderr on red, and a cleared bar as an empty strip."""
     return sys.stdout if _in_notebook() else sys.stderr
 
 
 def _can_draw() -> bool:
-    return not _quiet and (sys.stderr.isatty() or _in_notebook())
+    first = os.environ.get("RANK", "0") == "0"  # Of torchrun's processes.
+    return first and not _quiet and (sys.stderr.isatty() or _in_notebook())
 
 
 def _in_notebook() -> bool:

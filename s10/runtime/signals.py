@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the current step is finished first, then the run stops."""
+"""Ctrl-C, SIGTERM, SIGHUP: the current step is finished first, then the run stops."""
 
 import contextlib
 import signal
@@ -6,7 +6,8 @@ import threading
 
 from s10.runtime.hooks import Hook
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed, or ssh lost; Windows has none.
+SIGNALS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
 class Stopped(KeyboardInterrupt):
@@ -14,10 +15,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopOnSignal(Hook):
-    """Stop the run between two steps after SIGINT or SIGTERM.
+    """Stop the run between two steps after SIGINT, SIGTERM or SIGHUP.
 
     A second SIGINT is a KeyboardInterrupt at once, for whoever cannot wait. Outside
-    the main thread, where Python allows no handlers, nothing changes.
+    the main thread, where Python allows no handlers, nothing changes, nor under nohup.
     """
 
     def __init__(self):
@@ -26,7 +27,11 @@ class StopOnSignal(Hook):
 
     def on_start(self, state) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            self._previous = {
+                number: signal.signal(number, self._handle)
+                for number in SIGNALS
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
+            }
 
     def on_step(self, state) -> None:
         # Copied at these two moments only, so that all hooks of one step see the same.

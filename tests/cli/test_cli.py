@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,8 @@ from s10 import range_test_per_batch, range_test_per_epoch
 from s10.cli.arguments import make_parser, recipe_from_options
 from s10.cli.main import _resume_command, main
 from s10.cli.registry import CLASSES, RECIPES
-from s10.cli.runs import FIGURES
+from s10.cli.runs import FIGURES, Run
+from s10.training import TrainState
 
 QUICK = ["--width", "4", "--epochs", "2", "--precision", "fp32"]
 
@@ -111,6 +113,77 @@ def test_resume_uses_the_recipe_of_the_run(pets, tmp_path, capsys):
     fails(["train", "--resume", out, "--overwrite"], capsys, "no --out, no --overwrite")
     fails(["train", "--resume", tmp_path / "no"], capsys, "there is no run in")
     assert contents(out) == before
+
+
+def stop_in(monkeypatch, epoch):
+    """Let a run end itself by SIGTERM in this epoch."""
+    after_step = TrainState.after_step
+
+    def stop(state):
+        if state.epoch == epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        after_step(state)
+
+    monkeypatch.setattr(TrainState, "after_step", stop)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--data", "folder:pets/"), ("--data", "folder:../here/pets"),
+     ("--data", "folder:../elsewhere/pets"), ("--data", "folder:~/pets")],
+    ids=" ".join,
+)  # fmt: skip
+def test_images_are_recognized_whatever_the_path(
+    image_folder, tmp_path, monkeypatch, capsys, words
+):
+    """A run is resumed and evaluated from another working directory, with the images moved."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    shutil.copytree(image_folder, elsewhere / "pets")
+    image_folder.rename(here / "pets")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(here))
+    out = tmp_path / "run"
+    train = ["train", "--data", "folder:pets", *QUICK, "--set", "batch_size=4"]
+    with monkeypatch.context() as patch:
+        stop_in(patch, 2)
+        assert main([*train, "--out", str(out)]) == 143
+    if not words:
+        monkeypatch.chdir(tmp_path)
+    elif words[1].startswith("folder:.."):
+        monkeypatch.chdir(elsewhere)
+    assert main(["train", "--resume", str(out), *words]) == 0
+    assert "resuming after 1 of 2 epochs" in capsys.readouterr().out
+    assert main(["evaluate", str(out)]) == 0
+
+
+def test_a_run_without_checkpoint_begins_again_on_its_own_images_only(pets, tmp_path, capsys):
+    """No checkpoint knows them by their fingerprint."""
+    out = tmp_path / "run"
+    recipe = recipe_of(*pets[1:])
+    Run.start(out, recipe)
+    fails(["train", "--resume", out, "--data", "shapes"], capsys, "data is shapes, was folder:")
+    assert main(["train", "--resume", str(out), "--data", f"{recipe.data}/../pets/"]) == 0
+    assert "starting at the beginning" in capsys.readouterr().out
+
+
+def test_a_run_with_fp16_is_resumed_and_evaluated_on_a_cpu(pets, tmp_path, monkeypatch, capsys):
+    """It was begun on a GPU, which is gone."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_in(patch, 2)
+        assert main([*pets, "--out", str(out)]) == 143
+    begun = (out / "recipe.json").read_text()
+    (out / "recipe.json").write_text(begun.replace('"fp32"', '"fp16"'))
+    monkeypatch.setattr("s10.runtime.device.cpu_has_bf16", lambda: True)
+    capsys.readouterr()
+    for words in (["train", "--resume", str(out)], ["evaluate", str(out)]):
+        assert main([*words, "--device", "cpu"]) == 0
+        assert "fp16 is for GPUs: continuing in bf16\n" in (output := capsys.readouterr().out)
+        assert ("precision was fp32, is bf16" in output) == (words[0] == "train")
+    # Who asks for it, is told so.
+    new = tmp_path / "new"
+    fails([*pets, "--precision", "fp16", "--device", "cpu", "--out", new], capsys, "for GPUs")
 
 
 def test_deterministic_algorithms_on_a_cpu(pets, tmp_path):
@@ -234,6 +307,15 @@ def test_evaluate_needs_only_the_test_images(tmp_path, image_folder, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run)]) == 0
     assert f"test accuracy {accuracy:.2%}" in capsys.readouterr().out
+
+
+def test_figures_in_a_home_folder(small_run, tmp_path, monkeypatch):
+    """In `--out=~/x` the shell leaves the ~ as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(small_run), "--out=~/figures"]) == 0
+    assert len(list((tmp_path / "home" / "figures").iterdir())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 # s10 lr-range.
@@ -454,6 +536,54 @@ def test_an_out_that_cannot_be_written(tmp_path, capsys):
     for command in (["train", *QUICK], ["lr-range", "--width", "4"]):
         out = ["--data", "shapes", "--out", tmp_path / "file" / "run"]
         fails([*command, *out], capsys, "cannot write", "ot a directory")
+
+
+LONG = 300 * "n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--out", LONG], ["train", "--resume", LONG], ["train", "--recipe", LONG],
+        ["train", "--data", f"folder:{LONG}"], ["train", "--data", f"folder:{LONG}/pets"],
+        ["train", "--data", "cifar10", "--data-dir", LONG], ["info", "--data-dir", LONG],
+        ["lr-range", "--out", LONG], ["lr-range", "--data", f"folder:{LONG}"],
+        ["evaluate", LONG], ["evaluate", "RUN", "--out", LONG],
+        ["evaluate", "RUN", "--data", f"folder:{LONG}"],
+    ],
+    ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+)  # fmt: skip
+def test_names_that_no_file_can_have(small_run, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("s10.cli.main.predicted_minutes", lambda *_: 1.0)
+    words = [str(small_run) if word == "RUN" else word for word in words]
+    status, output = main(words), capsys.readouterr()
+    assert (status, output.err.count("\n")) == (2, 1), output
+    assert LONG in output.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["lr-range", "evaluate"])
+def test_a_full_disk_ends_with_one_line_after_the_result(
+    small_run, tmp_path, monkeypatch, capsys, command
+):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("s10.runtime.files.os.fsync", full)
+    out = tmp_path / "out"
+    if command == "evaluate":
+        words = ["evaluate", small_run]
+    else:
+        words = ["lr-range", "--data", "shapes", "--width", "4", "--seeds", "1",
+                 "--iterations", "12", "--set", "batch_size=16"]  # fmt: skip
+    assert main([*map(str, words), "--out", str(out)]) == 1
+    output = capsys.readouterr()
+    assert output.err == (
+        f"s10: cannot write to {out}: No space left on device; make room there, or name another "
+        "folder with --out\n"
+    )
+    assert ("test accuracy" if command == "evaluate" else "LRMAX") in output.out
 
 
 def test_divergence_keeps_what_there_is(pets, tmp_path, capsys):

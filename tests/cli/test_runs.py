@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from s10 import CustomResNet, InputError, Recipe, evaluate, load_dataset, seed_everything
 from s10.cli.main import main
 from s10.cli.registry import find_recipe
-from s10.cli.runs import FIGURES, Run, commit, report_write_errors
+from s10.cli.runs import FIGURES, Run, commit, new_folder, report_write_errors
 from s10.loaders import eval_loader
 from s10.metrics import COLUMNS
 from s10.runtime.errors import S10Error
@@ -215,18 +216,47 @@ def test_a_failed_write_leaves_the_old_file_and_says_how_to_resume(tmp_path, mon
     assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
+# The folder of a run without a name.
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("cifar10", "cifar10"),
+        ("folder:/home/ana/pets/", "pets"),
+        ("folder:C:\\Users\\ana\\pets", "pets"),
+        ("folder:C:\\Users\\ana\\pets\\", "pets"),
+        ("folder:C:", "C"),
+        ("folder:.", "here"),
+        ("folder:pets/..", "here"),
+        ("folder:~", "home"),
+        ("folder:/", "folder"),
+        ("folder:/...", "images"),
+        ("folder:/.hidden", "hidden"),
+        ("folder:/my cats & dogs?", "my-cats-dogs"),
+        ("folder:/猫 и собаки", "猫-и-собаки"),
+        ("folder:/" + 100 * "long", 10 * "long"),
+    ],
+)
+def test_the_name_of_a_run_is_that_of_its_images(tmp_path, monkeypatch, source, name):
+    for folder in ("here", "home"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = new_folder(Recipe(data=source))
+    assert re.fullmatch(re.escape(name) + r"-width64-seed0-\d{8}-\d{6}", folder.name)
+    assert folder.parent == Path("runs")
+
+
 # Resuming a run.
 
 
-@pytest.mark.parametrize("results", ["model.safetensors", "a row", "a damaged metrics.csv"])
+@pytest.mark.parametrize("results", ["model.safetensors", "summary.json"])
 def test_results_without_a_checkpoint_are_not_replaced(tmp_path, results):
     run = Run.start(tmp_path, Recipe())
-    assert Run.open(tmp_path) == run  # So far there is nothing to lose.
-    if results == "a row":
-        run.save_history([dict.fromkeys(COLUMNS, 1)])
-    else:
-        name = "model.safetensors" if results == "model.safetensors" else "metrics.csv"
-        (tmp_path / name).write_text("mine")
+    run.save_history([dict.fromkeys(COLUMNS, 1)])
+    assert Run.open(tmp_path) == run  # It was killed before its first checkpoint.
+    (tmp_path / results).write_text("mine")
     with pytest.raises(InputError, match=r"has results, and no checkpoint .*--overwrite"):
         Run.open(tmp_path)
     run.checkpoints.mkdir()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from s10 import InputError, TrainingDiverged, fit, plot_schedule, seed_everything
+from s10 import InputError, TrainingDiverged, evaluate, fit, plot_schedule, seed_everything
 from s10.cli.registry import CLASSES
 from s10.cli.runs import FIGURES, Run
 from s10.cli.stopwatch import Stopwatch
@@ -22,6 +22,7 @@ from s10.runtime.checkpoints import Checkpointer, CheckpointFolder
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext
 from s10.runtime.errors import S10Error
 from s10.speed.tta import evaluate_with_tta
+from s10.training import TrainState
 
 
 class Died(Exception):
@@ -204,6 +205,37 @@ def test_an_interrupted_run_resumes_and_ends_the_same(tiny, tmp_path, monkeypatc
     assert result.history["epoch"].tolist() == run.history()["epoch"].tolist() == [1, 2, 3]
     ours, theirs = (load_file(r.folder / "model.safetensors") for r in (run, whole))
     assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_stopped_within_an_epoch_the_summary_is_that_of_the_weights(
+    few, tiny, tmp_path, monkeypatch, capsys, resumed
+):
+    """Not that of the last whole epoch, whose weights are gone."""
+    after_step = TrainState.after_step
+
+    def stop_at(epoch, step, number):
+        def stop(state):
+            if (state.epoch, state.step + 1) == (epoch, step):
+                os.kill(os.getpid(), number)
+            after_step(state)
+
+        monkeypatch.setattr(TrainState, "after_step", stop)
+
+    if resumed:
+        stop_at(2, 1, signal.SIGTERM)
+        train_run(tiny, tmp_path / "run")
+    stop_at(2, 3, signal.SIGINT)
+    run, result = train_run(tiny, tmp_path / "run", resume=resumed)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    model, _ = run.load_model()
+    model.to(memory_format=torch.channels_last)
+    found = evaluate(model, tiny.test_loader(few), few.classes)
+    assert summary["test_accuracy"] == found.accuracy == result.predictions.accuracy
+    assert summary["test_loss"] == found.loss != run.history()["test_loss"][0]
+    assert list(summary["class_accuracy"].values()) == list(found.class_accuracy()["accuracy"])
+    assert summary["position"] == result.position == "1 of 3 epochs and 3 of 4 batches"
+    assert summary["train_loss"] == run.history()["train_loss"][0]
 
 
 def test_a_finished_run_is_not_written_again(tiny, tmp_path, capsys):

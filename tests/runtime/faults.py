@@ -36,3 +36,24 @@ def fill(folder: Path, leave: int = 0) -> Path:
             file.write(bytes(4096))
     os.truncate(filler, max(0, filler.stat().st_size - leave))
     return filler
+
+
+def at_every_write(monkeypatch, moment) -> None:
+    """Call `moment` before and after everything that changes the disk, and within writing."""
+
+    def wrap(owner, name):
+        function = getattr(owner, name)
+
+        def wrapped(*arguments, **options):
+            moment()
+            try:
+                return function(*arguments, **options)
+            finally:
+                moment()
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    for name in ("open", "fsync", "replace"):
+        wrap(os, name)
+    for name in ("mkdir", "unlink"):
+        wrap(Path, name)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from s10.cli.main import main
 from s10.runtime.checkpoints import CheckpointFolder, DamagedCheckpoint, read_checkpoint
+from s10.runtime.signals import SIGNALS
 
 
 def newest(folder) -> tuple[int, int]:
@@ -152,18 +153,67 @@ def test_a_killed_run_resumes(small, whole, tmp_path):
     resume(folder, whole, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_told_to_stop_it_finishes_the_step_and_prints_how_to_resume(small, whole, tmp_path, number):
     """Without a checkpoint within an epoch but that of the signal itself."""
     folder = tmp_path / "run"
     command = Command(tmp_path, *small, "--checkpoint-minutes", "60", "--out", folder)
     command.kill_after_checkpoints(folder / "checkpoints", number, count=1)
     status, output = command.end()
-    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], output
+    assert status == 128 + number, output
     assert f"resume with: s10 train --resume {folder} --checkpoint-minutes 60.0\n" in output
     found = re.search(r"stopped after (.*)\nthe checkpoint in (.*) is from after (.*)\n", output)
     assert found.groups() == (position(folder), str(folder / "checkpoints"), position(folder))
     resume(folder, whole, tmp_path)
+
+
+def test_a_log_on_a_full_disk_stops_nothing(small, whole, tmp_path):
+    folder = tmp_path / "run"
+    words = [*small, "--out", str(folder)]
+    assert exit_code(start(main, words, output=Path("/dev/full"))) == 0
+    assert_same(folder, whole)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGHUP])
+def test_if_nobody_reads_its_output_any_more(small, whole, tmp_path, number):
+    """`| head`; or Ctrl-C with `| tee log`, which ends tee first; or the terminal is closed."""
+    folder, pipe = tmp_path / "run", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = start(main, [*small, "--out", str(folder)], output=pipe)
+    with open(pipe) as reader:
+        assert reader.readline().startswith("device"), reader.read()
+    if number:
+        wait_for(lambda: CheckpointFolder(folder / "checkpoints").files(), process)
+        os.kill(process.pid, number)
+    assert exit_code(process) == (128 + number if number else 0)
+    if number:
+        assert newest(folder / "checkpoints") != (1, 0)
+        resume(folder, whole, tmp_path)
+    else:
+        assert_same(folder, whole)
+
+
+def test_a_run_in_progress_is_left_alone(small, whole, tmp_path):
+    """Somebody takes it for dead, and resumes or replaces it."""
+    folder = tmp_path / "run"
+    command = Command(tmp_path, *small, "--out", folder)
+    wait_for(lambda: CheckpointFolder(folder / "checkpoints").files(), command.process)
+    os.kill(command.process.pid, signal.SIGSTOP)
+    try:
+        before = snapshot(folder)
+        (tmp_path / "second").mkdir()
+        for words in (("train", "--resume", folder), (*small, "--out", folder, "--overwrite")):
+            status, output = Command(tmp_path / "second", *words).end()
+            assert status == 2
+            assert output.splitlines()[-1] == (
+                f"s10: error: {folder / 'checkpoints'} is in use by another process; wait until "
+                "it ends, or stop it"
+            )
+            assert snapshot(folder) == before
+    finally:
+        os.kill(command.process.pid, signal.SIGCONT)
+    assert command.end()[0] == 0
+    assert_same(folder, whole)
 
 
 def test_resuming_something_else_is_refused_in_one_line(small, images, tmp_path):

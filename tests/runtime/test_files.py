@@ -2,11 +2,15 @@
 
 import errno
 import os
+import time
+from types import SimpleNamespace
 
 import pytest
+from processes import exit_code, start, wait_for
 
 from s10 import InputError
-from s10.runtime.files import check_writable, write_atomically
+from s10.runtime import files
+from s10.runtime.files import check_writable, lock_folder, write_atomically
 
 
 @pytest.mark.parametrize("content", ["text: ½ × é\n", b"\x00bytes\r\n"])
@@ -64,3 +68,75 @@ def test_a_folder_that_cannot_be_created_is_refused(tmp_path, monkeypatch):
     assert str(error.value) == (
         f"cannot write to {tmp_path / 'a' / 'b'}: no permission in {tmp_path}; ask its owner"
     )
+
+
+# One process in a folder.
+
+
+def hold(folder) -> int:
+    """Lock it until this process is killed, or for a minute."""
+    with lock_folder(folder):
+        (folder / "locked").touch()
+        time.sleep(60)
+    return 0
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
+    process = start(hold, tmp_path, output=tmp_path / "output")
+    wait_for((tmp_path / "locked").exists, process)
+    for _ in range(2):  # Nor does the attempt release it.
+        with pytest.raises(InputError, match="is in use by another process"):
+            lock_folder(tmp_path).__enter__()
+    process.kill()
+    exit_code(process)
+    assert (tmp_path / ".lock").exists()  # The file is not the lock.
+    with lock_folder(tmp_path):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_folder_is_created_to_be_locked(tmp_path):
+    with lock_folder(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("function", ["open", "lock"])
+def test_where_no_lock_can_be_had_it_goes_on(tmp_path, monkeypatch, function):
+    """The disk is full, or the file system, some Google Drive, knows no locks."""
+
+    def fails(*_):
+        raise OSError(errno.ENOSPC if function == "open" else errno.ENOLCK, "no")
+
+    if function == "open":
+        monkeypatch.setattr(files.os, "open", fails)
+    else:
+        monkeypatch.setattr(files.fcntl, "lockf", fails)
+    with lock_folder(tmp_path):
+        entered = True
+    assert entered
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_on_windows(tmp_path, monkeypatch, taken):
+    """With a stand-in: there is no fcntl, and a file that is open cannot be removed."""
+    locked = []
+
+    def locking(file, mode, count):
+        locked.append((os.fstat(file).st_ino, mode, count))
+        if taken:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    def unlink(path):
+        raise PermissionError(errno.EACCES, "it is open")
+
+    monkeypatch.setattr(files, "fcntl", None)
+    stand_in = SimpleNamespace(locking=locking, LK_NBLCK=2)
+    monkeypatch.setattr(files, "msvcrt", stand_in, raising=False)
+    monkeypatch.setattr(type(tmp_path), "unlink", unlink)
+    if taken:
+        with pytest.raises(InputError, match="is in use"):
+            lock_folder(tmp_path).__enter__()
+    else:
+        with lock_folder(tmp_path):
+            pass
+    assert locked == [((tmp_path / ".lock").stat().st_ino, 2, 1)]

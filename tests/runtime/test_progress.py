@@ -108,6 +108,13 @@ def test_bars_can_be_switched_off(monkeypatch):
     assert drawn()
 
 
+def test_of_several_processes_the_first_draws(monkeypatch):
+    use_terminal(monkeypatch)
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        assert BatchBar([1]).bar.disable == (rank > 0)
+
+
 def test_in_a_notebook_bars_are_on_stdout(monkeypatch):
     """On a terminal, also in IPython's, on stderr: stdout may be redirected to a file."""
     shells = {"notebook": SimpleNamespace(kernel=1), "terminal": SimpleNamespace(), "none": None}

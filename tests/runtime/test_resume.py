@@ -9,18 +9,36 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from interrupted import CountingLoader, assert_same, interrupt, snapshot, train
+from interrupted import (
+    CountingLoader,
+    Killed,
+    Outcome,
+    assert_same,
+    interrupt,
+    snapshot,
+    train,
+)
 from safetensors.torch import load_file
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+)
 
 from s10 import Checkpointer, CustomResNet, Hook, InputError, OneCycle, Recipe, fit, seed_everything
 from s10.cli.registry import RECIPES
-from s10.runtime.checkpoints import CheckpointFolder
+from s10.runtime.checkpoints import CheckpointFolder, _fingerprint
+from s10.runtime.signals import SIGNALS
 from s10.submissions.pitfalls import PITFALLS
 
 
@@ -314,6 +332,91 @@ def test_a_dataloader_resumes_after_its_last_epoch(dataset, recipe, tmp_path, ca
     assert result.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
 
 
+LOADERS = {
+    "its own": lambda data, generator: DataLoader(data, 5, shuffle=True, generator=generator),
+    "its sampler's": lambda data, generator: DataLoader(
+        data, 5, sampler=RandomSampler(data, generator=generator)
+    ),
+    "its batch sampler's": lambda data, generator: DataLoader(
+        data, batch_sampler=BatchSampler(RandomSampler(data, generator=generator), 5, False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_a_dataloader_with_a_generator_of_its_own(dataset, recipe, tmp_path, name):
+    class KilledAfter(Hook):
+        def on_epoch(self, state):
+            if len(state.history) == 2:
+                raise Killed
+
+    def run(*hooks):
+        seed_everything(0)
+        model = recipe.initial_model(dataset)
+        data = TensorDataset(*recipe.test_loader(dataset)[0])
+        loader = LOADERS[name](data, torch.Generator().manual_seed(1))
+        result = fit(model, loader, recipe.test_loader(dataset), recipe, dataset.classes,
+                     hooks=hooks)  # fmt: skip
+        return Outcome(result, model, 0)
+
+    whole = run()
+    with pytest.raises(Killed):
+        run(Checkpointer(tmp_path, minutes=0), KilledAfter())
+    assert_same(whole, run(Checkpointer(tmp_path, resume=True)))
+
+
+class Files(Dataset):
+    """As torchvision's ImageFolder: what it holds are the files' names and labels."""
+
+    def __init__(self, root, names=("a.png", "b.png")):
+        self.root = root
+        self.samples = [(f"{root}/cat/{name}", label) for label, name in enumerate(names)]
+        self.transforms = [object()]
+        self.classes = ["cat", "dog"]
+
+
+def test_the_images_of_a_plain_loader():
+    """Equal for equal images, from whatever folder; different for others."""
+    pixels, labels = torch.arange(24).reshape(4, 3, 2), torch.arange(4)
+    grey = SimpleNamespace(dataset=[pixels.numpy(), 1])
+    loop = TensorDataset(pixels)
+    loop.parent = loop
+    same = [
+        (Files("/data"), Files("C:\\moved\\here")),
+        (TensorDataset(pixels, labels), TensorDataset(pixels.clone(), labels.clone())),
+        (TensorDataset(pixels.bfloat16()), TensorDataset(pixels.bfloat16())),
+        (Subset(TensorDataset(pixels), [1, 2]), Subset(TensorDataset(pixels), [1, 2])),
+        ([(pixels, labels)], [(pixels, labels)]),
+        (loop, loop),
+        (SimpleNamespace(), SimpleNamespace()),
+    ]
+    others = [
+        (Files("/data"), Files("/data", ("a.png", "c.png"))),
+        (TensorDataset(pixels, labels), TensorDataset(pixels, labels.flip(0))),
+        (Subset(TensorDataset(pixels), [1, 2]), Subset(TensorDataset(pixels), [2, 1])),
+        (Subset(TensorDataset(pixels), [1, 2]), Subset(TensorDataset(pixels + 1), [1, 2])),
+        (ConcatDataset([TensorDataset(pixels)]), ConcatDataset([TensorDataset(pixels + 1)])),
+        (grey.dataset, [pixels.numpy() + 1, 1]),
+    ]
+    for pairs, equal in ((same, True), (others, False)):
+        for pair in pairs:
+            one, other = (_fingerprint(SimpleNamespace(dataset=data)) for data in pair)
+            assert (one == other) == equal, pair
+
+
+def test_other_images_behind_a_plain_loader(dataset, recipe, tmp_path):
+    def start(images):
+        loader = DataLoader(TensorDataset(images, labels), batch_size=5)
+        hooks = [Checkpointer(tmp_path, resume=True, minutes=0)]
+        return fit(recipe.initial_model(dataset), loader, recipe.test_loader(dataset), recipe,
+                   dataset.classes, hooks=hooks)  # fmt: skip
+
+    images, labels = recipe.test_loader(dataset)[0]
+    start(images)
+    assert_refused("these are not the images", tmp_path, lambda: start(images + 1))
+    assert len(start(images.clone()).history) == 3
+
+
 # When checkpoints are written.
 
 
@@ -425,7 +528,7 @@ class SignalAt(Hook):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("place", ["hooks", "last_hooks"])
 def test_a_signal_between_two_steps_loses_nothing(
     dataset, recipe, tmp_path, whole, number, place, capsys
@@ -437,7 +540,8 @@ def test_a_signal_between_two_steps_loses_nothing(
     assert stopped.result.interrupted
     assert stopped.result.signal == number
     assert stopped.steps == 8
-    position = "1 of 3 epochs and 4 of 4 batches"
+    position = stopped.result.position
+    assert position == "1 of 3 epochs and 4 of 4 batches"
     output = capsys.readouterr().out
     assert f"stopped after {position}\n" in output
     assert f"the checkpoint in {tmp_path} is from after {position}\n" in output
@@ -475,15 +579,15 @@ def test_a_signal_during_the_last_evaluation_comes_too_late(dataset, recipe, tmp
     assert len(stopped.result.history) == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_stopped_soon_after_it_was_resumed(dataset, recipe, tmp_path, number):
-    """The cells after a run need predictions; after SIGTERM there is no time for them."""
+    """The cells after a run need predictions; for others than Ctrl-C there may be no time."""
     interrupt(dataset, recipe, tmp_path, 6)
     stopped = train(dataset, recipe, tmp_path, hooks=[SignalAt(number, step=1)])
     assert stopped.steps == 2
     assert len(stopped.result.history) == 1
-    assert stopped.result.terminated == (number == signal.SIGTERM)
-    assert (stopped.result.predictions is None) == (number == signal.SIGTERM)
+    assert stopped.result.terminated == (number != signal.SIGINT)
+    assert (stopped.result.predictions is None) == (number != signal.SIGINT)
     if stopped.result.predictions:
         assert len(stopped.result.predictions.labels) == 20
 
@@ -566,6 +670,17 @@ def test_other_images(dataset, recipe, stopped):
         "not the images that it was trained on: their fingerprint is [0-9a-f]+, not [0-9a-f]+"
     )
     assert_refused(expected, stopped, lambda: train(brighter, recipe, stopped))
+
+
+def test_another_path_or_precision_is_no_other_run(dataset, recipe, tmp_path, whole, capsys):
+    """Images are compared by their fingerprint, and a precision as the device."""
+    interrupt(dataset, recipe, tmp_path, 6)
+    changed = replace(recipe, data="folder:/moved/pictures", precision="auto")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("s10.runtime.device.cpu_has_bf16", lambda: False)
+        resumed = train(dataset, changed, tmp_path)
+    assert_same(whole, resumed)
+    assert "differ" not in capsys.readouterr().out
 
 
 def test_other_classes(dataset, recipe, stopped):

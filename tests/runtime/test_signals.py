@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run is in progress; what else they do to it is in test_resume.py."""
+"""Signals while a run is in progress; what else they do to it is in test_resume.py."""
 
 import os
 import signal
@@ -50,6 +50,22 @@ def test_a_second_sigterm_changes_nothing(hook):
     os.kill(os.getpid(), signal.SIGTERM)
     hook.on_step(found := state())
     assert found.signal == signal.SIGINT
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_under_nohup_a_closed_terminal_changes_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hook = StopOnSignal()
+        hook.on_start(state())
+        assert signal.getsignal(signal.SIGTERM) == hook._handle
+        os.kill(os.getpid(), signal.SIGHUP)
+        hook.on_step(found := state())
+        assert not found.stop
+        hook.on_end(state())
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_that_another_hook_asked_to_stop_is_not_forgotten(hook):
@@ -108,7 +124,7 @@ def test_a_handler_from_outside_python_becomes_the_default(monkeypatch):
     hook = StopOnSignal()
     hook.on_start(state())
     hook.on_end(state())
-    assert calls[2:] == [(number, signal.SIG_DFL) for number in SIGNALS]
+    assert calls[len(SIGNALS) :] == [(number, signal.SIG_DFL) for number in SIGNALS]
 
 
 def test_in_another_thread_no_handler_is_set():
