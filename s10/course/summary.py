@@ -1,43 +1,38 @@
-"""The table of a network's layers."""
+"""The table of a network's layers, by torchsummary."""
 
+import contextlib
 import copy
+import io
+import re
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from s10.runtime.errors import InputError
 
 
-@torch.no_grad()
 def network_summary(model: nn.Module) -> str:
     """Layers, output shapes and parameters for an image of 3 × 32 × 32, as text.
 
-    The table is like torchsummary's. A layer that is used again is shown again, without new
-    parameters. The image goes through a copy of the model, which itself is not changed; the
-    memory is that of float32, with the gradients of all outputs.
+    The images go through a copy of the model, in float32 and evaluation mode, so the model
+    itself is not changed.
+
+    Raises:
+        InputError: the model has no parameters.
     """
-    model = copy.deepcopy(model).float().cpu().eval()
-    rows, counted, numbers = [], set(), []
+    from torchsummary import summary
 
-    def add_row(layer: nn.Module, _, output) -> None:
-        new = set(layer.parameters(recurse=False)) - counted
-        counted.update(new)
-        name = f"{type(layer).__name__}-{len(rows) + 1}"
-        shape = [-1, *output.shape[1:]] if isinstance(output, Tensor) else type(output).__name__
-        count = sum(weight.numel() for weight in new)
-        numbers.append(output.numel() if isinstance(output, Tensor) else 0)
-        rows.append(f"{name:>20}  {shape!s:>25} {count:>15,}")
-
-    for layer in model.modules():
-        if layer is not model and not isinstance(layer, (nn.Sequential, nn.ModuleList)):
-            layer.register_forward_hook(add_row)
-    model(torch.zeros(1, 3, 32, 32))
     weights = list(model.parameters())
+    if not weights:
+        raise InputError("the network has no parameters, so there is nothing to summarize")
+    output = io.StringIO()
+    with torch.random.fork_rng(), torch.no_grad(), contextlib.redirect_stdout(output):
+        summary(copy.deepcopy(model).float().cpu().eval(), (3, 32, 32), device="cpu")
     total = sum(weight.numel() for weight in weights)
     trainable = sum(weight.numel() for weight in weights if weight.requires_grad)
-    sizes = {"Input": 3 * 32 * 32, "Forward/backward pass": 2 * sum(numbers), "Params": total}
-    memory = [f"{name} size (MB): {4 * count / 2**20:.2f}" for name, count in sizes.items()]
-    memory.append(f"Estimated Total Size (MB): {4 * sum(sizes.values()) / 2**20:.2f}")
-    head = f"{'Layer (type)':>20}  {'Output Shape':>25} {'Param #':>15}"
-    sums = f"Total params: {total:,}\nTrainable params: {trainable:,}\n"
-    sums += f"Non-trainable params: {total - trainable:,}"
-    line, double = "-" * 64, "=" * 64
-    return "\n".join([line, head, double, *rows, double, sums, line, *memory, line, ""])
+    # torchsummary counts a layer each time it is used, and no parameter outside a layer.
+    sums = {"Total": total, "Trainable": trainable, "Non-trainable": total - trainable}
+    text = output.getvalue()
+    for name, count in sums.items():
+        text = re.sub(f"^{name} params: .*", f"{name} params: {count:,}", text, flags=re.M)
+    return text

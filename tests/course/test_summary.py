@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from s10 import CustomResNet
+from s10 import CustomResNet, InputError
 from s10.course.summary import network_summary
 
 
@@ -61,20 +61,16 @@ class Reused(nn.Module):
         return self.layer(self.block(self.layer(x))).mean((2, 3))
 
 
-def test_a_reused_layer_is_counted_once():
-    assert rows(Reused()) == [
-        ("Conv2d-1", "[-1, 3, 32, 32]", "12"),
-        ("Conv2d-2", "[-1, 3, 32, 32]", "0"),
-        ("ReLU-3", "[-1, 3, 32, 32]", "0"),
-        ("Conv2d-4", "[-1, 3, 32, 32]", "0"),
-    ]
-    assert "Total params: 14\n" in network_summary(Reused())
+def test_a_reused_layer_counts_once():
+    model = Reused()
+    model.layer.bias.requires_grad_(False)
+    text = network_summary(model)
+    assert "Total params: 14\nTrainable params: 11\nNon-trainable params: 3\n" in text
 
 
-def test_a_model_without_parameters_and_a_layer_with_two_outputs():
-    assert rows(nn.Sequential(nn.Flatten())) == [("Flatten-1", "[-1, 3072]", "0")]
-    lstm = nn.Sequential(nn.Flatten(), nn.LSTM(3072, 1))
-    assert rows(lstm)[1] == ("LSTM-2", "tuple", "12,300")
+def test_a_model_without_parameters():
+    with pytest.raises(InputError, match="no parameters"):
+        network_summary(nn.Flatten())
 
 
 def test_no_hook_stays_where_the_network_fails():
