@@ -309,3 +309,14 @@ def test_eva4s_range_test(few):
     assert np.abs(result.curves["lr"] - np.linspace(1e-4, 1, 20)).max() < 1e-15
     assert result.curves["lr"][1] == pytest.approx(recipe.lr_max, rel=1e-15)
     assert result.curves["value"].between(0, 1).all()
+
+
+def test_era1_s10_strided_divides_by_the_std_of_single_images(few):
+    recipe = SUBMISSIONS["era1-s10-strided"].recipe
+    pixels = few.train_images.reshape(len(few.train_images), -1, 3) / 255
+    mean, std = recipe.normalization(few)
+    assert mean == few.mean
+    assert std == pytest.approx(pixels.std(1).mean(0), rel=0.01)
+    assert std != pytest.approx(few.std, rel=0.01)
+    loader = replace(recipe, data="shapes", batch_size=100).train_loader(few)
+    assert (loader.transform.transform.std.flatten() / 255).tolist() == pytest.approx(std)
