@@ -431,3 +431,14 @@ def test_guesses_are_compared():
     assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
     assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
     assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)
+    for guess in (0.45, "0.45", "45%", " 45 % ", 45, (0.45,), np.float32(0.45), "4.5e-1"):
+        line = compare_guess("accuracy", guess, 0.5, fraction=True)
+        assert line == "accuracy: you said 45.0%, measured 50.0%: -5.0 points.", guess
+
+
+@pytest.mark.parametrize("guess", ["a lot", "", (1, 2), [], {}, np.mean, "1e-3 to 1e-2", True, 1j])
+def test_a_guess_that_is_no_number_is_no_traceback(guess):
+    for options in ({}, {"factor": True}, {"fraction": True}):
+        line = compare_guess("LRMAX", guess, 0.01, **options)
+        assert "measured" in line
+        assert "is not one number" in line
