@@ -143,8 +143,9 @@ def test_the_minutes_in_its_text_were_measured(path):
 
 @each
 def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
+    shown = r", from (s10/\S+\.py)</summary>\n\n```python\n(.*?)\n```\n\n</details>"
     for text in texts(path):
-        for file, code in re.findall(r"from `(s10/\S+\.py)`:\n\n```python\n(.*?)\n```", text, re.S):
+        for file, code in re.findall(shown, text, re.S):
             assert code in (ROOT / file).read_text(), f"{file} has changed; run `make notebooks`"
 
 
