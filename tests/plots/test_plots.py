@@ -264,7 +264,7 @@ def test_an_ablation_of_small_and_negative_gains_shows_all_of_them():
     assert axes.get_xlim()[0] < -0.29 - 0.54
     legend = axes.get_legend().get_window_extent()
     assert not any(bar.get_window_extent().overlaps(legend) for bar in axes.patches[1:])
-    assert texts(axes.texts) == ["+0.1", "+0.1", "−0.3", "−0.4"]
+    assert texts(axes.texts) == ["+0.15", "+0.05", "−0.29", "−0.40"]
     assert axes.get_xlabel() == "gain in test accuracy (percentage points)"
 
 
