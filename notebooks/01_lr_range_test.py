@@ -29,26 +29,16 @@
 # The last lines of its output say what this machine is and how long the 24 epochs of the
 # assignment (notebook 3) would take on it.
 
-# %% tags=["setup"]
-# Set-up, the same in each notebook. On Colab and Kaggle it installs s10 (about 20 seconds).
-import importlib.util
-import os
-
-if importlib.util.find_spec("s10") is None:
-    if {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & set(os.environ):
-        print("installing s10 …", flush=True)
-        # !pip install -q git+https://github.com/s10-course/s10
-        importlib.invalidate_caches()
-        advice = "on Kaggle switch Internet on, in the panel on the right; then run this again"
-    else:
-        advice = "type `make lab` in the repository's folder"
-    if importlib.util.find_spec("s10") is None:
-        raise SystemExit(f"s10 is not installed here: {advice}")
-
-import s10
+# %% tags=["install"]
+try:
+    import s10
+except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
+    # !pip install -q git+https://github.com/s10-course/s10
+    import s10
 from s10.course import exercises, figures, reference, setup, show
 
-env = setup()
+# %% tags=["setup"]
+env = setup()  # setup(data="shapes") needs no download
 dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]

@@ -107,13 +107,15 @@ def test_strictly_compared_cells_have_something_to_compare(path):
 
 
 @each
-def test_the_setup_cell_is_the_same_in_each(path):
-    def setup(of):
-        (cell,) = [c for c in code_cells(of) if "setup" in c.metadata.get("tags", ())]
-        return cell.source
+def test_the_setup_is_the_same_in_each_and_short(path):
+    def tagged(of):
+        cells = code_cells(of)[:2]
+        assert [cell.metadata.tags for cell in cells] == [["install"], ["setup"]]
+        return [cell.source for cell in cells]
 
-    assert setup(path) == setup(NOTEBOOKS[0])
-    assert "!pip install -q git+https://" in setup(path)
+    assert tagged(path) == tagged(NOTEBOOKS[0])
+    assert "!pip install -q git+https://" in tagged(path)[0]
+    assert max(len(source.splitlines()) for source in tagged(path)) <= 6
 
 
 @each
@@ -141,8 +143,9 @@ def test_the_minutes_in_its_text_were_measured(path):
 
 @each
 def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
+    shown = r", from (s10/\S+\.py)</summary>\n\n```python\n(.*?)\n```\n\n</details>"
     for text in texts(path):
-        for file, code in re.findall(r"from `(s10/\S+\.py)`:\n\n```python\n(.*?)\n```", text, re.S):
+        for file, code in re.findall(shown, text, re.S):
             assert code in (ROOT / file).read_text(), f"{file} has changed; run `make notebooks`"
 
 

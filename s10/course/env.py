@@ -129,7 +129,7 @@ def setup(
 
 
 def show(*objects) -> None:
-    """Display the source code of functions or classes of s10."""
+    """Display the source code of functions or classes of s10, folded."""
     from IPython.display import Markdown, display
 
     for thing in objects:
@@ -137,7 +137,13 @@ def show(*objects) -> None:
         # Of a decorated function (torch.no_grad), the file of the function itself.
         path = Path(inspect.getsourcefile(inspect.unwrap(thing)))
         file = path.relative_to(Path(__file__).parents[2]).as_posix()
-        display(Markdown(f"from `{file}`:\n\n```python\n{''.join(lines).rstrip()}\n```"))
+        # Without the style, nbconvert's HTML shows highlighted Markdown in the font of the text.
+        display(
+            Markdown(
+                f'<details style="font-family: monospace"><summary>{thing.__name__}, from '
+                f"{file}</summary>\n\n```python\n{''.join(lines).rstrip()}\n```\n\n</details>"
+            )
+        )
 
 
 def _adapted(recipe: Recipe, source: str, dataset: ImageDataset, smoke: bool) -> Recipe:

@@ -16,8 +16,9 @@ import throughput
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from s10 import FitResult, InputError, Recipe
+from s10 import FitResult, InputError, Recipe, TrainingDiverged
 from s10.course.ablation import ABLATIONS, without
+from s10.speed.recipes import LAPTOP
 from s10.submissions.pitfalls import PITFALLS
 from s10.submissions.recipes import Era1S10Strided
 
@@ -129,6 +130,34 @@ def trained(monkeypatch):
     for script in (common, first_epochs):
         monkeypatch.setattr(script, "train", untrained)
     return recipes
+
+
+def test_a_replacement_is_tuned_on_held_out_images_first(tmp_path, capsys, monkeypatch):
+    accuracies, done = {0.0025: 0.3, 0.005: 0.6, 0.01: 0.5, 0.02: 0.4, 0.04: None}, []
+
+    def fake(recipe, dataset, device, hooks=()):
+        done.append((recipe.lr_max, len(dataset.train_images)))
+        if accuracies[recipe.lr_max] is None:
+            raise TrainingDiverged("the loss is not finite")
+        row = dict.fromkeys(common.CURVE_COLUMNS, 0.5) | {"epoch": 1}
+        row |= {"test_accuracy": accuracies[recipe.lr_max]}
+        for hook in hooks:
+            hook.rows = [row]
+        return None, FitResult(pd.DataFrame([row]), None, 1.0, interrupted=False)
+
+    for script in (common, ablation):
+        monkeypatch.setattr(script, "train", fake)
+    monkeypatch.setitem(accuracies, LAPTOP.lr_max, 0.7)
+    images = len(ablation.load_dataset().train_images)
+    words = ["laptop", "--data", "shapes", "--width", "2", "--epochs", "1", "--out", str(tmp_path)]
+    words += ["--only", "Muon at equal time", "--seeds"]
+    ablation.main([*words, "0"])
+    tried = [(lr, images - images // 10) for lr in (0.0025, 0.005, 0.01, 0.02, 0.04)]
+    assert done == [*tried, (LAPTOP.lr_max, images), (0.005, images)]
+    ablation.main([*words, "0", "1"])  # The choice is stored, and holds for all seeds.
+    assert done[7:] == [(LAPTOP.lr_max, images), (0.005, images)]
+    recipe = json.loads(common.recipe_file(tmp_path, "Muon at equal time", 1).read_text())
+    assert (recipe["lr_max"], recipe["class"]) == (0.005, "WithoutMuon")
 
 
 CHANGES = {

@@ -214,9 +214,12 @@ def test_the_source_that_is_shown_is_the_source(monkeypatch):
     monkeypatch.setattr("IPython.display.display", shown.append)
     show(CustomResNet, evaluate)
     first, second = (markdown.data for markdown in shown)
-    assert first.startswith("from `s10/custom_resnet.py`:\n\n```python\nclass CustomResNet")
-    assert first.endswith("return self.fc(x.flatten(1))\n```")
+    summary, code = first.split("</summary>\n\n")
+    assert summary.endswith("<summary>CustomResNet, from s10/custom_resnet.py")
+    assert code.startswith("```python\nclass CustomResNet")
+    assert code.endswith("\n```\n\n</details>")
+    assert "return self.fc(x.flatten(1))\n```" in first
     # Decorated by torch.no_grad(), and still from its own file.
-    assert second.startswith(
-        "from `s10/training.py`:\n\n```python\n@torch.no_grad()\ndef evaluate("
-    )
+    assert (
+        "evaluate, from s10/training.py</summary>\n\n```python\n@torch.no_grad()\ndef evaluate("
+    ) in second

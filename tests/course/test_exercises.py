@@ -171,10 +171,25 @@ def plain_sgd(weight, gradient, lr, decay, decoupled):
     return weight - lr * (gradient + decay * weight)
 
 
-def whitened(covariance):
-    """The right answer to 5.2."""
+def whitened(covariance, axis=1, eps=0.0):
+    """The right answer to 5.2; wrong with axis 0 or a large eps."""
     variances, directions = np.linalg.eigh(covariance)
-    return (directions / np.sqrt(variances)).T
+    return (directions / np.sqrt(np.expand_dims(variances, 1 - axis) + eps)).T
+
+
+# Right in another way than the folded solution.
+RIGHT = [
+    (speed.multiplications, lambda i, o, k, s: float(i * o) * (k * s) ** 2),
+    (speed.multiplications, lambda i, o, k, s: torch.tensor([i, o, k, k, s, s]).prod()),
+    (speed.whitening, lambda c: whitened(c, eps=5e-4)),
+    (speed.whitening, lambda c: np.linalg.inv(np.linalg.cholesky(c))),
+    (speed.whitening, lambda c: np.linalg.eigh(c)[1] @ whitened(c)),
+    (speed.whitening, lambda c: -torch.tensor(whitened(c)).float()),
+    (speed.iterations_above_half, 4.0),
+    (speed.iterations_above_half, np.int64(4)),
+    (speed.seen_both_ways, lambda n: (2**n - 2) / 2**n),
+    (speed.seen_both_ways, lambda n: sum(0.5**k for k in range(1, n))),
+]
 
 
 # (check, answer, pattern in the hint)
@@ -320,19 +335,34 @@ WRONG = [
     (speed.multiplications, lambda i, o, k, s: i * o * k * k * s, "side × side"),
     (speed.multiplications, lambda i, o, k, s: o * k * k * s * s, "all input channels"),
     (speed.multiplications, lambda i, o, k, s: 2 * i * o * k * k * s * s, "additions"),
-    (speed.multiplications, returns(7), "should make 1,769,472"),
+    (speed.multiplications, lambda i, o, k, s: 3 * i * o * k * k * s * s, "forward pass"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k * (s - k + 1) ** 2, "not subtract"),
+    (speed.multiplications, lambda i, o, k, s: i * k * k * s * s, "one output channel"),
+    (speed.multiplications, lambda i, o, k, s: (i * k * k * s + s) * s * o, "bias"),
+    (speed.multiplications, returns(7), "each input channel; .* should make 1,769,472"),
+    (speed.multiplications, returns(1_769_472), "should make 75,497,472"),
     (speed.whitening, lambda c: whitened(c).T, "rows"),
     (speed.whitening, lambda c: np.linalg.inv(c), "roots"),
     (speed.whitening, lambda c: np.linalg.eigh(c)[1].T, "variances are not 1"),
     (speed.whitening, lambda c: (lambda v, d: (d / v).T)(*np.linalg.eigh(c)), "not by the var"),
     (speed.whitening, lambda c: np.eye(2), "shape"),
     (speed.whitening, lambda c: np.full_like(c, np.nan), "not finite"),
-    (speed.whitening, lambda c: np.eye(len(c)), "identity"),
+    (speed.whitening, lambda c: np.eye(len(c)), "identity; its first row is"),
+    (speed.whitening, lambda c: np.diag(np.diag(c) ** -0.5), "still correlated"),
+    (speed.whitening, lambda c: whitened(c, axis=0), "own variance"),
+    (speed.whitening, lambda c: whitened(c, axis=0).T, "own variance"),
+    (speed.whitening, lambda c: whitened(c, eps=0.1), "identity"),
+    (speed.whitening, lambda c: whitened(c, eps=5e-4).T, "rows"),
     (speed.iterations_above_half, 3, "one more"),
     (speed.iterations_above_half, 3.163, "an integer"),
+    (speed.iterations_above_half, 5, "one fewer"),
     (speed.iterations_above_half, 50, "multiplies"),
     (speed.seen_both_ways, lambda n: 1 - 0.5**n, "flipped at least once"),
     (speed.seen_both_ways, lambda n: 0.5 ** (n - 1), "one way only"),
+    (speed.seen_both_ways, lambda n: 1 - 0.5 ** (n + 1), "after 1 epoch it is 0"),
+    (speed.seen_both_ways, lambda n: 100 * (1 - 0.5 ** (n - 1)), "percentage"),
+    (speed.seen_both_ways, lambda n: round(1 - 0.5 ** (n - 1), 2), "simulation"),
+    (speed.seen_both_ways, lambda n: 1 - 0.25 ** (n - 1), "after 2 a half"),
     (speed.seen_both_ways, returns(1), "after 2 a half"),
 ]
 
@@ -383,6 +413,11 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
     assert "stops with" not in verdict.message
 
 
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_another_right_answer_passes(check, answer):
+    assert check(answer).passed
+
+
 @pytest.mark.parametrize("number", CHECKS)
 def test_the_folded_solution_passes_and_the_blank_does_not(number):
     scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block, "down_block": down_block}
@@ -431,3 +466,14 @@ def test_guesses_are_compared():
     assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
     assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
     assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)
+    for guess in (0.45, "0.45", "45%", " 45 % ", 45, (0.45,), np.float32(0.45), "4.5e-1"):
+        line = compare_guess("accuracy", guess, 0.5, fraction=True)
+        assert line == "accuracy: you said 45.0%, measured 50.0%: -5.0 points.", guess
+
+
+@pytest.mark.parametrize("guess", ["a lot", "", (1, 2), [], {}, np.mean, "1e-3 to 1e-2", True, 1j])
+def test_a_guess_that_is_no_number_is_no_traceback(guess):
+    for options in ({}, {"factor": True}, {"fraction": True}):
+        line = compare_guess("LRMAX", guess, 0.01, **options)
+        assert "measured" in line
+        assert "is not one number" in line

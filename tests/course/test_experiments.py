@@ -15,8 +15,11 @@ from s10.course.experiments import (
     compare_depths,
     compare_pitfalls,
     compare_schedules,
+    compare_variants,
     final_accuracy,
     final_loss,
+    paired_differences,
+    with_model,
 )
 from s10.plots import plot_schedules
 from s10.speed.muon import Muon
@@ -60,6 +63,43 @@ def test_the_pitfalls_are_compared_from_the_same_start(few, tiny):
     alone = compare_pitfalls(few, recipe, names[1:2], epochs=3)
     same = alone["pitfall"] == "softmax before the loss"
     assert alone[same]["train_loss"].tolist() == softmax["train_loss"].tolist()
+
+
+def test_variants_are_compared_seed_by_seed(few, tiny):
+    variants = {
+        "as it is": tiny,
+        "no flip": replace(tiny, flip=False),
+        "own network": with_model(tiny, lambda n: nn.Sequential(nn.Flatten(), nn.Linear(3072, n))),
+    }
+    table = compare_variants(variants, few, seeds=2)
+    assert table.groupby(["variant", "seed"]).size().tolist() == [3] * 6
+    # Each run is that of `compare_schedules` with this seed.
+    alone = compare_schedules(few, replace(tiny, seed=1))
+    alone = alone[alone["schedule"] == "one cycle"]["train_loss"].tolist()
+    mine = table[(table["variant"] == "as it is") & (table["seed"] == 1)]
+    assert mine["train_loss"].tolist() == alone
+    assert set(paired_differences(table).index) == {"no flip", "own network"}
+    assert len(plot_schedules(table, by="variant").axes) == 2
+
+
+def test_paired_differences_say_whether_the_seeds_agree():
+    accuracies = {"A": (0.5, 0.6, 0.7), "B": (0.51, 0.63, 0.72), "C": (0.4, 0.7, 0.7),
+                  "D": (0.49, 0.58, 0.2)}  # fmt: skip
+    table = pd.DataFrame(
+        {"variant": name, "seed": seed, "epoch": epoch, "test_accuracy": value * epoch / 2}
+        for seed in range(3)
+        for name, values in accuracies.items()
+        for epoch, value in ((1, values[seed]), (2, values[seed]))
+    ).iloc[:-1]  # The last run, D with seed 2, was interrupted.
+    found = paired_differences(table)
+    assert found.index.tolist() == ["B", "C", "D"]
+    assert found.loc["B"].tolist() == [pytest.approx(x) for x in (1, 3, 2, 2)] + [
+        "higher with each seed"
+    ]
+    assert found.loc["C", "seeds"] == "the seeds disagree"
+    assert found.loc["D", ["seed 0", "seed 1", "mean"]].tolist() == pytest.approx([-1, -2, -1.5])
+    assert np.isnan(found.loc["D", "seed 2"])
+    assert found.loc["D", "seeds"] == "lower with each seed"
 
 
 @dataclass(frozen=True)
