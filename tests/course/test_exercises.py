@@ -70,6 +70,69 @@ class Blank(nn.Module):
     def forward(self, x): ...
 
 
+class ReluBeforeNorm(ResBlock):
+    def forward(self, x):
+        (first, norm1, _), (second, norm2, _) = self.branch
+        return x + norm2(torch.relu(second(norm1(torch.relu(first(x))))))
+
+
+class OneRelu(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        del self.branch[1][2]
+
+
+class Twice(ResBlock):
+    def forward(self, x):
+        return self.branch(x) + self.branch(x)
+
+
+class Stacked(ResBlock):
+    def forward(self, x):
+        return torch.cat([x, self.branch(x)], dim=1)
+
+
+class PlainList(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.blocks = [conv_block(channels, channels) for _ in range(2)]
+
+    def forward(self, x):
+        return x + self.blocks[1](self.blocks[0](x))
+
+
+class MadeInForward(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x):
+        return x + conv_block(self.channels, self.channels)(x)
+
+
+class Unpadded(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.branch[0][0].padding = (0, 0)
+
+
+class Unfinite(ResBlock):
+    def forward(self, x):
+        return (x + self.branch(x)) * torch.nan
+
+
+class DeclaredInReverse(nn.Module):
+    """Right, although its second block is made first."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.second = conv_block(channels, channels)
+        self.first = conv_block(channels, channels)
+
+    def forward(self, x):
+        return self.second(self.first(x)) + x
+
+
 class Projected(nn.Module):
     """The right answer to 3.7, and with its switches the wrong ones."""
 
@@ -85,9 +148,46 @@ class Projected(nn.Module):
         return self.sum_of(self.branch(x), self.shortcut(x))
 
 
+class LateDown(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        blocks = conv_block(channels_in, channels_out), down_block(channels_out, channels_out)
+        self.branch = nn.Sequential(*blocks)
+
+
+class Strided(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        del self.branch[0][1]
+        self.branch[0][0].stride = (2, 2)
+
+
+class BiasedProjection(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, 2)
+
+
+class NoProjection(Projected):
+    def forward(self, x):
+        return self.branch(x)
+
+
+class ReversedProjection(Projected):
+    """Right: the shortcut is computed first."""
+
+    def forward(self, x):
+        shortcut = self.shortcut(x)
+        return shortcut + self.branch(x)
+
+
 class BlankProjection(nn.Module):
     def __init__(self, channels_in, channels_out):
         super().__init__()
+
+
+def conv_block_only(channels):
+    return conv_block(channels, channels)
 
 
 def projected(sum_of=Projected.sum_of, **switches):
@@ -302,12 +402,24 @@ WRONG = [
     (network.shape_after_layer2, (512, 128, 16, 16), "layer 1"),
     (network.shape_after_layer2, (512, 256, 16, 16), "pooling"),
     (network.shape_after_layer2, (None,) * 4, "not filled in"),
+    (network.shape_after_layer2, (256, 8, 8), "the batch"),
+    (network.shape_after_layer2, 512, "four numbers"),
+    (network.shape_after_layer2, [512, 64, 8, 8], "count poolings"),
     (network.residual_block, Blank, "not filled in"),
     (network.residual_block, NoShortcut, "shortcut"),
     (network.residual_block, ReluAfter, "no ReLU after"),
     (network.residual_block, LateRelu, "in the branch|order"),
     (network.residual_block, InPlace, "in place"),
     (network.residual_block, WithBias, "bias"),
+    (network.residual_block, ReluBeforeNorm, "BN comes before the ReLU"),
+    (network.residual_block, OneRelu, "second ReLU is missing"),
+    (network.residual_block, Twice, "branch twice"),
+    (network.residual_block, Stacked, "side by side"),
+    (network.residual_block, PlainList, "plain list"),
+    (network.residual_block, MadeInForward, "in __init__"),
+    (network.residual_block, Unpadded, "padding=1"),
+    (network.residual_block, Unfinite, "not x \\+ branch"),
+    (network.residual_block, conv_block_only, "parameters are expected"),
     (network.receptive_field, lambda layers: sum(k for k, _ in layers), "overlap"),
     (network.receptive_field, lambda layers: 1 + sum(k - 1 for k, _ in layers), "jump"),
     (network.receptive_field, returns(3), "should be 5"),
@@ -315,6 +427,9 @@ WRONG = [
     (network.class_accuracy, lambda m: m.diagonal() / m.sum(), "its own number"),
     (network.class_accuracy, lambda m: m.diagonal().sum() / m.sum(), "one number for each"),
     (network.class_accuracy, returns(np.zeros(3)), "test matrix"),
+    (network.class_accuracy, lambda m: m.max(axis=1) / m.sum(axis=1), "on the diagonal"),
+    (network.class_accuracy, lambda m: 100 * m.diagonal() / m.sum(axis=1), "from 0 to 1"),
+    (network.class_accuracy, lambda m: m.diagonal(), "numbers of correct"),
     (network.accuracy_over_batches, lambda b: np.mean([k / n for k, n in b]), "last batch"),
     (network.accuracy_over_batches, lambda b: sum(k for k, _ in b), "divide"),
     (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
@@ -322,6 +437,12 @@ WRONG = [
     (network.projection_block, BlankProjection, "not filled in"),
     (network.projection_block, lambda i, o: down_block(i, o), "one 1×1"),
     (network.projection_block, projected(kernels=1), "two 3×3"),
+    (network.projection_block, projected(lambda b, s: b + 2 * s), "two paths"),
+    (network.projection_block, LateDown, "down_block from channels_in"),
+    (network.projection_block, Strided, "max pooling"),
+    (network.projection_block, BiasedProjection, "without bias"),
+    (network.projection_block, NoProjection, "it is not added"),
+    (network.projection_block, projected(lambda b, s: b), "branch alone"),
     (network.projection_block, projected(stride=1), "stride 2"),
     (network.projection_block, projected(lambda b, s: torch.relu(b + s)), "no ReLU after"),
     (network.projection_block, projected(lambda b, s: b - 1 + 0 * s), "not added|two paths"),
@@ -433,6 +554,23 @@ def test_the_folded_solution_passes_and_the_blank_does_not(number):
         assert not verdict.passed
         if not isinstance(answer, type):
             assert "not filled in" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (network.residual_block, ResBlock),
+        (network.residual_block, DeclaredInReverse),
+        (network.projection_block, ReversedProjection),
+        (network.shape_after_layer2, torch.Size([512, 256, 8, 8])),
+        (network.shape_after_layer2, np.array([512, 256, 8, 8])),
+        (network.class_accuracy, lambda m: torch.from_numpy(m).diag() / m.sum(1)),
+        (network.class_accuracy, lambda m: [row[i] / sum(row) for i, row in enumerate(m)]),
+        (network.accuracy_over_batches, lambda b: torch.tensor(b).sum(0)[0] / 1360),
+    ],
+)  # fmt: skip
+def test_a_right_answer_passes_in_another_form(check, answer):
+    assert check(answer).passed, check(answer)
 
 
 def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():

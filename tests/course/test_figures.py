@@ -264,6 +264,22 @@ def test_degradation_with_seeds_takes_their_mean():
     assert figures.degradation(table).get_suptitle().count("about as well as") == 2
 
 
+def test_degradation_compares_stored_seeds_pair_by_pair():
+    stored = {
+        "9 layers, plain": [1.5, 1.25], "49 layers, plain": [2.0, 1.5],
+        "9 layers, residual": [1.5, 1.25], "49 layers, residual": [1.625, 1.0],
+    }  # fmt: skip
+    figure = figures.degradation(made_up_table(), stored)
+    assert figure.get_suptitle().split("\n") == [
+        "Plain: loss of 49 layers minus that of 9: +0.50, +0.25 (2 stored seeds)",
+        "Residual: loss of 49 layers minus that of 9: +0.12, -0.25 (2 stored seeds)",
+    ]
+    marks = [line for line in figure.axes[1].lines if line.get_marker() == "_"]
+    assert [list(line.get_ydata()) for line in marks] == [[1.5, 1.25], [1.625, 1.0]]
+    without = figures.degradation(made_up_table(), {})
+    assert without.get_suptitle() == figures.degradation(made_up_table()).get_suptitle()
+
+
 def test_degradation_needs_both_kinds_and_all_columns():
     table = made_up_table()
     with pytest.raises(InputError, match="no column loss"):
