@@ -30,21 +30,22 @@ def parameters_of_a_block(answer) -> None:
 
 @check("Exercise 3.2", "Each of the three layers halves height and width and doubles the channels.")
 def shape_after_layer2(answer) -> None:
-    """Shape of the tensor after layer 2 for a batch of 512 at width 64."""
+    """Shape of the tensor after layer 2 for a batch of 512 at width 32."""
     answer = tuple(answer) if np.ndim(answer) else (answer,)
     fail_if(any(part is None for part in answer), "not filled in yet: four numbers are asked for.")
-    without_batch = len(answer) == 3 and close(answer, (256, 8, 8))
+    without_batch = len(answer) == 3 and close(answer, (128, 8, 8))
     fail_if(without_batch, "and the batch? Its size comes first.")
     fail_if(len(answer) != 4, f"four numbers are asked for, yours are {len(answer)}.")
     hints = [
-        ((512, 8, 8, 256), "the right numbers; PyTorch puts the channels second."),
-        ((512, 128, 16, 16), "that is after layer 1."),
-        ((512, 512, 4, 4), "that is after layer 3."),
-        ((512, 256, 16, 16), "layer 2 has a max pooling, too."),
-        ((1, 256, 8, 8), "and the batch?"),
+        ((512, 256, 8, 8), "that is at width 64, as drawn."),
+        ((512, 8, 8, 128), "the right numbers; PyTorch puts the channels second."),
+        ((512, 64, 16, 16), "that is after layer 1."),
+        ((512, 256, 4, 4), "that is after layer 3."),
+        ((512, 128, 16, 16), "layer 2 has a max pooling, too."),
+        ((1, 128, 8, 8), "and the batch?"),
     ]
     otherwise = "batch, channels, height, width; count poolings and widths."
-    compare(answer, (512, 256, 8, 8), hints, otherwise, tolerance=0)
+    compare(answer, (512, 128, 8, 8), hints, otherwise, tolerance=0)
 
 
 @check("Exercise 3.3", "Same output as the library's, weight for weight.")
