@@ -106,7 +106,7 @@ for lr, axes in zip(rates, panels):
 panels[0].set_ylabel("loss w²")
 plt.show()
 
-# %% tags=["nbval-check-output"] jupyter={"outputs_hidden": true}
+# %% jupyter={"outputs_hidden": true} tags=["nbval-check-output"]
 for lr in (0.9, 0.99, 1.0, 1.01):
     print(f"LR {lr}: w = {(1 - 2 * lr) ** 100:.3g} after 100 steps")
 print(exercises.compare_guess("the limit", my_limit, 1.0))
@@ -570,12 +570,12 @@ ranked = sorted(list(results)[:3], key=lambda name: -sum(results[name]))
 print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
 
 # %% [markdown]
-# With `eval()` at least 96 % are right, for each seed. With `train()` and mixed batches one to three
-# points fewer: each batch of 100 has a mean slightly different from that of all points. With sorted batches about
-# 10 % are right, as if by guessing. Batch norm subtracts the mean of the batch, and that *is* the
-# class: all ten look the same afterwards. And the last column: those passes with `train()`
-# have moved the running statistics, so that the network is worse even with `eval()` again. Test data
-# has changed the model.
+# With `eval()` at least 96 % are right, for each seed. With `train()` and mixed batches it is one to
+# four points less: the mean of a batch of 100 is not quite that of all points. With sorted batches
+# about 10 % are right, as if by guessing: batch norm subtracts the mean of the batch, and that *is*
+# the class. All ten look the same afterwards. And the last row: those passes with `train()` have
+# moved the running statistics, so that the network is worse even with `eval()` again. Test data has
+# changed the model.
 #
 # So: `model.train()` before each training epoch, `model.eval()` before each test. s10 does both.
 #
@@ -665,9 +665,9 @@ middle = ratios[False, "plain"].log().mean().exp().item()
 print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=True))
 
 # %% [markdown]
-# Without batch norm, the first layer of the plain network gets about a millionth of the last one's
-# gradient: at one LR for all layers it learns next to nothing. With shortcuts it gets a sixth to a
-# third. But sums also grow from layer to layer, and so do these gradients: look at their size.
+# Without batch norm, the first layer of the plain network gets one to three millionths of the last
+# one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets
+# a sixth to a third. But sums also grow from layer to layer, and so do these gradients: look at their size.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
 # gradient of the last, in the residual one 3 to 7 times; the gap is smaller for each seed. At 16

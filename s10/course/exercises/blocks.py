@@ -18,7 +18,7 @@ def adam_step(function) -> None:
     """`function(gradients, lr, beta1, beta2)`: Adam's last change of one weight, newest last."""
     values = []
     for gradients in GRADIENTS:
-        value = torch.as_tensor(call(function, list(gradients), LR, BETA1, BETA2))
+        value = torch.as_tensor(call(function, list(gradients), LR, BETA1, BETA2)).detach()
         fail_if(value.numel() != 1, "one number is asked for, the change in the newest step.")
         values.append(float(value))
 
