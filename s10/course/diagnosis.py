@@ -94,7 +94,8 @@ def check_run(history: pd.DataFrame, recipe: Recipe) -> list[Verdict]:
         lag = float(ahead.iloc[worst])
         verdicts.append(Verdict(
             lag < LAG,
-            f"each epoch: test accuracy at most {100 * lag:.0f} points behind, in epoch {worst + 1}"
+            f"each epoch: test accuracy at most {max(0, 100 * lag):.0f} points behind, in epoch "
+            f"{worst + 1}"
             + (": LR too high, or L2 in Adam" if lag >= LAG else ""),
         ))  # fmt: skip
     return verdicts

@@ -6,7 +6,6 @@ from s10.course.reference import stored, training_entry
 from s10.recipe import Recipe
 from s10.submissions import PITFALLS, SUBMISSIONS
 
-
 RECIPE = "our recipe"
 
 

@@ -116,7 +116,7 @@ class Pitfall:
 
     @property
     def is_choice(self) -> bool:
-        """Whether the task leaves it open: LRMAX, LRMIN, and for three of the five the optimizer."""
+        """Whether the task leaves it open: LRMAX, LRMIN, mostly also the optimizer."""
         return self.setting in ("lr_max", "lr_min", "optimizer")
 
     @property

@@ -268,6 +268,20 @@ def lr_max(lr, start=0.1, steps=98, peak=469.4):
     return lr / (start + (1 - start) * steps / peak)
 
 
+LR_MAX = 1e-4 + (1 - 1e-4) / 19  # of eva4-s11
+
+
+def l2_with(term):
+    """Adam's first step with `term(weight, lr, decay)` added to the gradient as L2."""
+
+    def step(weight, gradient, lr, decay, decoupled):
+        if decoupled:
+            return adam(weight, gradient, lr, decay, True)
+        return weight - lr * np.sign(gradient + term(weight, lr, decay))
+
+    return step
+
+
 def plain_sgd(weight, gradient, lr, decay, decoupled):
     return weight - lr * (gradient + decay * weight)
 
@@ -290,7 +304,22 @@ RIGHT = [
     (speed.iterations_above_half, np.int64(4)),
     (speed.seen_both_ways, lambda n: (2**n - 2) / 2**n),
     (speed.seen_both_ways, lambda n: sum(0.5**k for k in range(1, n))),
-]
+    (submissions.lowest_loss, 1.461),
+    (submissions.lowest_loss, -np.log(np.exp(1) / (np.exp(1) + 9))),
+    (submissions.lowest_loss, torch.nn.functional.cross_entropy(
+        torch.eye(10)[:1], torch.tensor([0]))),
+    (submissions.lr_of_each_epoch, lambda e: float(
+        np.interp(e, [1, 5, 24], [LR_MAX / 10, LR_MAX, LR_MAX / 10]))),
+    (submissions.lr_max_of_a_log, lambda lr: lr / (0.1 + 0.9 * 98 / (0.2 * 2352 - 1))),
+    (submissions.lr_max_of_a_log, lambda lr: 469.4 * lr / (46.94 + 88.2)),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w)),
+    (submissions.first_step_of_adam, lambda w, g, lr, d, decoupled: (
+        w - lr * (g / (abs(g) + 1e-8) + d * w) if decoupled
+        else w - lr * (g + d * w) / (((g + d * w) ** 2) ** 0.5 + 1e-8))),
+    (submissions.diagnose, {"A": "the LR is never high", "B": "no augmentation", "C": "Softmax"}),
+    (submissions.diagnose, {"A": "scheduler not stepped per batch", "B": "crops do not move",
+                            "C": "probabilities go into the loss"}),
+]  # fmt: skip
 
 
 # (check, answer, pattern in the hint)
@@ -300,8 +329,20 @@ WRONG = [
     (submissions.lowest_loss, np.log(1 + 10 / np.e), "nine"),
     (submissions.lowest_loss, 1 + 9 / np.e, "logarithm"),
     (submissions.lowest_loss, -np.log(1 + 9 / np.e), "sign"),
-    (submissions.lowest_loss, 7, "softmax of"),
+    (submissions.lowest_loss, 7, "output of a softmax is best"),
+    (submissions.lowest_loss, np.log(1 + 9 / np.e) + 0.09, "smoothed"),
+    (submissions.lowest_loss, np.e / (np.e + 9), "probability"),
+    (submissions.lowest_loss, np.log2(1 + 9 / np.e), "base 2"),
+    (submissions.lowest_loss, np.log10(1 + 9 / np.e), "base 10"),
     (submissions.lr_of_each_epoch, lambda e: eva4(e, first=0), "count from 1"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * e / 5, "not near 0"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * (0.1 + 0.9 * e / 5), "4 equal steps"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * (0.1 + (e - 1) / 4), "minus a tenth"),
+    (
+        submissions.lr_of_each_epoch,
+        lambda e: eva4(e) if e < 5 else LR_MAX * (1 - (e - 5) / 19),
+        "19 equal steps",
+    ),
     (submissions.lr_of_each_epoch, lambda e: eva4(e, down=20), "19 equal steps"),
     (submissions.lr_of_each_epoch, returns(0.01), "the log has"),
     (submissions.first_step_of_adam, plain_sgd, "SGD"),
@@ -311,9 +352,33 @@ WRONG = [
     (submissions.first_step_of_adam, lambda *a: adam(*a, times_lr=False), "by the LR"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, half=False), "weight² is decay"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, before=False), "before the step"),
-    (submissions.first_step_of_adam, returns(0.5), "should be"),
+    (submissions.first_step_of_adam, returns(0.5), "for weight 2, gradient 0.1, lr 0.01, decay"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: -d * w), "L2: the sign"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w**2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w**2 / 2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w / 2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: lr * d * w), "L2: the gradient of"),
+    (
+        submissions.first_step_of_adam,
+        lambda w, g, lr, d, decoupled: (
+            w * (1 + lr * d) - lr * np.sign(g) if decoupled else adam(w, g, lr, d, False)
+        ),
+        "decoupled: the sign",
+    ),
+    (submissions.diagnose, {"A": None, "B": None, "C": None}, "A: not filled in"),
+    (submissions.diagnose, {"A": "LR too high", "B": "padding", "C": "softmax"}, "A: nothing"),
+    (submissions.diagnose, {"A": "schedule", "B": "L2 of 1e-2", "C": "softmax"}, "B: its train"),
+    (submissions.diagnose, {"A": "schedule", "B": "padding", "C": "overfitting"}, "C: compare"),
+    (submissions.diagnose, {"A": "padding", "B": "schedule", "C": "softmax"}, "A: nothing"),
+    (submissions.diagnose, dict.fromkeys("ABC", "schedule, padding, softmax"), "A: nothing"),
+    (submissions.diagnose, {"A": "schedule"}, "B: not filled in"),
+    (submissions.diagnose, "softmax", "write it as"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=99), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr / (0.1 + 98 / 469.4), "minus a tenth"),
+    (submissions.lr_max_of_a_log, lambda lr: lr * (0.1 + 0.9 * 98 / 469.4), "divide"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, start=0), "not at 0"),
     (submissions.lr_max_of_a_log, lambda lr: 10 * lr, "still LRMAX / 10"),
     (submissions.lr_max_of_a_log, returns(0.14820207057988588), "this log only"),
@@ -515,6 +580,7 @@ CHECKS = {
     "4.2": submissions.lr_max_of_a_log,
     "4.3": submissions.lowest_loss,
     "4.4": submissions.first_step_of_adam,
+    "4.5": submissions.diagnose,
     "5.1": speed.multiplications,
     "5.2": speed.whitening,
     "5.3": speed.iterations_above_half,
@@ -542,7 +608,7 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
 
 @pytest.mark.parametrize(("check", "answer"), RIGHT)
 def test_another_right_answer_passes(check, answer):
-    assert check(answer).passed
+    assert check(answer).passed, check(answer)
 
 
 @pytest.mark.parametrize("number", CHECKS)

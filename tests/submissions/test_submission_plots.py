@@ -3,7 +3,11 @@
 import pytest
 
 from s10.submissions import SUBMISSIONS
-from s10.submissions.plots import plot_anonymous_runs, plot_published_curves, plot_submission_schedules
+from s10.submissions.plots import (
+    plot_anonymous_runs,
+    plot_published_curves,
+    plot_submission_schedules,
+)
 
 
 def test_every_schedule_is_shown_with_its_optimizer():
