@@ -646,6 +646,7 @@ exercises.submissions.diagnose(diagnosis)
 # </details>
 
 # %% [markdown]
+#
 # %% [markdown]
 # ## What to conclude
 #
