@@ -10,6 +10,7 @@ import os
 # What Apple's GPUs cannot compute is then done by the CPU. PyTorch reads it when it is imported.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
+from s10.course.assignment import check_assignment
 from s10.custom_resnet import CustomResNet
 from s10.datasets import ImageDataset, load_dataset
 from s10.lr_finder import LRRange, range_test_per_batch, range_test_per_epoch
@@ -43,6 +44,7 @@ __all__ = [
     "Predictions",
     "Recipe",
     "TrainingDiverged",
+    "check_assignment",
     "evaluate",
     "fit",
     "load_dataset",

@@ -1,4 +1,4 @@
-"""The command line: `s10 train`, `lr-range`, `evaluate`, `submissions`, `info`."""
+"""The command line: `s10 train`, `lr-range`, `evaluate`, `check`, `submissions`, `info`."""
 
 import errno
 import os
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from s10.cli.arguments import make_parser, recipe_from_options
+from s10.cli.check import check
 from s10.cli.lr_range import lr_range
 from s10.cli.registry import RECIPES
 from s10.cli.runs import (
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         "train": train,
         "lr-range": lr_range,
         "evaluate": evaluate,
+        "check": check,
         "submissions": submissions,
         "info": info,
     }
