@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from s10.course.tracing import Layer, trace
+from s10.course.tracing import Layer, join, trace
 from s10.datasets import ImageDataset
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError, one_line
@@ -103,11 +103,14 @@ def _check_network(network) -> Iterator[Row]:
     if not isinstance(network, nn.Module):
         raise InputError(f"give a network, such as Net(), not {network!r}")
     layers, output = trace(network)
+    if output.ndim != 2:
+        shape = tuple(output.shape)
+        raise InputError(f"it should make logits (2, 10) of images (2, 3, 32, 32), not {shape}")
     while layers and layers[-1].text in ("Softmax", "LogSoftmax"):
         layers = layers[:-1]
     width = next((layer.channels for layer in layers if layer.channels), 64)
     for (name, expected), part in zip(_expected(width).items(), _parts(layers, width), strict=True):
-        found = " > ".join(layer.text for layer in part) or "is missing"
+        found = join(part) or "is missing"
         unadded = "X" in expected and "X" not in found and part
         found += ", without an addition" if unadded else ""
         yield _row(f"{name}: {expected}", (found != expected, found))

@@ -15,6 +15,7 @@ from s10.runtime.errors import InputError
 NAMES = {"NativeBatchNorm": "BN", "CudnnBatchNorm": "BN", "Relu": "ReLU", "Add": "+"}
 # Steps that change a tensor's shape, or nothing.
 SILENT = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Clone", "Alias", "ToCopy")
+LONGEST = 300  # text; where branches branch, as in a DenseNet, it would grow exponentially
 
 
 class Layer(NamedTuple):
@@ -54,6 +55,12 @@ def trace(model: nn.Module) -> tuple[list[Layer], Tensor]:
     return [layer for _, layer in paths[output.grad_fn]], output.detach()
 
 
+def join(layers: list[Layer]) -> str:
+    """The layers in one line, of which a very long one is cut."""
+    text = " > ".join(layer.text for layer in layers)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
 def _nodes(last) -> set:
     """All nodes of the graph that ends at `last`."""
     found, new = set(), {last} - {None}
@@ -76,7 +83,7 @@ def _joined(node, path: list, *branches: list) -> list:
     for branch in branches:
         same = (a is b for (a, _), (b, _) in zip(path, branch, strict=False))
         common = sum(itertools.takewhile(bool, same))
-        text = " > ".join(layer.text for _, layer in branch[common:]) or "X"
+        text = join([layer for _, layer in branch[common:]]) or "X"
         start = "" if common == len(path) else " from before X"
         path = [*path, (node, Layer(f"X {sign} ({text}){start}"))]
     return path

@@ -377,6 +377,7 @@ class Odd(CustomResNet):
         (Odd(lambda x: (x, x)), "forward must return one tensor, not a tuple"),
         (Odd(lambda x: x.argmax(1)), "no gradient reaches the images"),
         (Odd(lambda x: x.detach()), "no gradient reaches the images"),
+        (nn.Identity(), "should make logits (2, 10) of images (2, 3, 32, 32), not (2, 3, 32, 32)"),
         (Odd(lambda x: x + torch.ones(3)), "stops with RuntimeError: The size of tensor"),
     ],
 )
@@ -384,6 +385,22 @@ def test_a_network_that_cannot_be_read_is_one_line(network, text):
     found = failed(network)
     assert list(found) == ["network"]
     assert text in found["network"]
+
+
+def test_the_lines_of_a_network_with_very_many_paths_stay_short():
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList(nn.Conv2d(4 * n or 3, 4, 3, padding=1) for n in range(16))
+            self.fc = nn.Linear(64, 10)
+
+        def forward(self, x):
+            found = [self.convs[0](x)]
+            for conv in self.convs[1:]:
+                found.append(conv(torch.cat(found, 1)))
+            return self.fc(torch.cat(found, 1).amax((2, 3)))
+
+    assert all(len(text) < 500 for text in failed(Dense()).values())
 
 
 def test_nothing_changes():
