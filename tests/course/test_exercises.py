@@ -323,6 +323,28 @@ RIGHT = [
     (submissions.diagnose, {"A": "the LR is never high", "B": "no augmentation", "C": "Softmax"}),
     (submissions.diagnose, {"A": "scheduler not stepped per batch", "B": "crops do not move",
                             "C": "probabilities go into the loss"}),
+    (lr_range.versions_of_one_image, 101_250.0),
+    (lr_range.versions_of_one_image, np.int64(101_250)),
+    (lr_range.cutout, lambda *a: square(*a).numpy()),
+    (lr_range.cutout, lambda *a: list(square(*a))),
+    (lr_range.cutout, lambda i, t, x, s: [image.numpy() for image in square(i, t, x, s)]),
+    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n)[step]),
+    (lr_range.exponential_lr, lambda step, n, a, b: torch.tensor(a * (b / a) ** (step / (n - 1)))),
+    (lr_range.exponential_lr, lambda step, n, a, b: [a * (b / a) ** (step / (n - 1))]),
+    (lr_range.where_learning_begins, lambda r, x: next(r[k] for k in range(len(r)) if tenth(x)[k])),
+    (lr_range.where_learning_begins, lambda r, x: r[tenth(x)][0]),
+    (lr_range.where_learning_begins, lambda r, x: r[tenth(x)].min()),
+    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** (1 / len(v))),
+    (lr_range.middle_of_seeds, lambda v: (v[0] * v[1] * v[2]) ** (1 / 3)),
+    (lr_range.middle_of_seeds, lambda v: 10 ** np.log10(v).mean()),
+    (one_cycle.steps_of_the_run, [176, 1055, 5279]),
+    (one_cycle.steps_of_the_run, np.array([176, 1055, 5279])),
+    (one_cycle.fraction_of_the_rise, 490 / 2352),
+    (one_cycle.fraction_of_the_rise, 0.2083),
+    (one_cycle.fraction_of_the_rise, np.float32(5 / 24)),
+    (one_cycle.triangular, lambda step, h, a, b: a + (b - a) * (1 - abs(step / h % 2 - 1))),
+    (one_cycle.one_cycle_lr, lambda step: np.interp(step, [0, 489, 2351], [0.001, 0.01, 0.001])),
+    (one_cycle.factors_without_annihilation, factors(1e-2, 10.0, np.float64(1))),
 ]  # fmt: skip
 
 
@@ -648,39 +670,6 @@ CHECKS = {
 }
 
 
-# Right in another way than the folded solution.
-RIGHT = [
-    (lr_range.versions_of_one_image, 101_250.0),
-    (lr_range.versions_of_one_image, np.int64(101_250)),
-    (lr_range.cutout, lambda *a: square(*a).numpy()),
-    (lr_range.cutout, lambda *a: list(square(*a))),
-    (lr_range.cutout, lambda i, t, x, s: [image.numpy() for image in square(i, t, x, s)]),
-    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n)[step]),
-    (lr_range.exponential_lr, lambda step, n, a, b: torch.tensor(a * (b / a) ** (step / (n - 1)))),
-    (lr_range.exponential_lr, lambda step, n, a, b: [a * (b / a) ** (step / (n - 1))]),
-    (lr_range.where_learning_begins, lambda r, x: next(r[k] for k in range(len(r)) if tenth(x)[k])),
-    (lr_range.where_learning_begins, lambda r, x: r[tenth(x)][0]),
-    (lr_range.where_learning_begins, lambda r, x: r[tenth(x)].min()),
-    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** (1 / len(v))),
-    (lr_range.middle_of_seeds, lambda v: (v[0] * v[1] * v[2]) ** (1 / 3)),
-    (lr_range.middle_of_seeds, lambda v: 10 ** np.log10(v).mean()),
-    (one_cycle.steps_of_the_run, [176, 1055, 5279]),
-    (one_cycle.steps_of_the_run, np.array([176, 1055, 5279])),
-    (one_cycle.fraction_of_the_rise, 490 / 2352),
-    (one_cycle.fraction_of_the_rise, 0.2083),
-    (one_cycle.fraction_of_the_rise, np.float32(5 / 24)),
-    (one_cycle.triangular, lambda step, h, a, b: a + (b - a) * (1 - abs(step / h % 2 - 1))),
-    (one_cycle.one_cycle_lr, lambda step: np.interp(step, [0, 489, 2351], [0.001, 0.01, 0.001])),
-    (one_cycle.factors_without_annihilation, factors(1e-2, 10.0, np.float64(1))),
-]
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_another_right_answer_passes(check, answer):
-    verdict = check(answer)
-    assert verdict.passed, verdict
-
-
 def solutions() -> dict[str, str]:
     """Number of the exercise → the code that stands folded under it."""
     found = {}
@@ -702,6 +691,8 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
 @pytest.mark.parametrize(("check", "answer"), RIGHT)
 def test_another_right_answer_passes(check, answer):
     assert check(answer).passed, check(answer)
+    verdict = check(answer)
+    assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize("number", CHECKS)
