@@ -96,7 +96,7 @@ def exponential_lr(function) -> None:
 
 
 @check("Exercise 1.4", "A level crossing varies less from seed to seed than the steepest point.")
-def where_learning_begins(function) -> None:
+def where_the_fall_begins(function) -> None:
     """`function(rates, losses)`: the first LR with a tenth of the total fall of the loss done."""
     # Noise crosses the level and comes back, once before the fall and once in it.
     exponents = [-6, -5, -4.5, -4.2, -2, -1, 0]
