@@ -81,10 +81,11 @@ class NotebookEnv:
         """Caption the figure with network and data; warn in its title if that is not CIFAR-10.
 
         Args:
-            network: what to call it if it is not the network of the recipe.
+            network: what to call it if it is not the network of the recipe; "" for photographs.
         """
-        network = network or f"{_network_name(self.recipe)} of width {self.recipe.width}"
-        add_caption(figure, f"{network} on {self.dataset.name}")
+        if network is None:
+            network = f"{_network_name(self.recipe)} of width {self.recipe.width}"
+        add_caption(figure, f"{network} on {self.dataset.name}" if network else self.dataset.name)
         if self.dataset.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.dataset.name}, not CIFAR-10"

@@ -203,6 +203,7 @@ def test_figures_say_that_they_show_shapes(smoke, few):
     assert figure.get_suptitle() == "Four images\n(on shapes, not CIFAR-10)"
     assert figure.get_supxlabel() == "CustomResNet of width 4 on shapes"
     assert small.add_caption(figure, "DeepNet").get_supxlabel() == "DeepNet on shapes"
+    assert small.add_caption(figure, "").get_supxlabel() == "shapes"  # Photographs.
     untitled = small.add_caption(plot_images(few.test_images[:4]))
     assert untitled.get_suptitle() == "on shapes, not CIFAR-10"
     real = replace(small, dataset=replace(small.dataset, name="cifar10"))

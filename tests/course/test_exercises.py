@@ -225,6 +225,10 @@ def cycle(step, low=0.001, end=0.001, peak=489):
     return 0.01 - (0.01 - end) * (step - peak) / (2351 - peak)
 
 
+def factors(max_lr, div_factor, final_div_factor):
+    return {"max_lr": max_lr, "div_factor": div_factor, "final_div_factor": final_div_factor}
+
+
 def rising(step, half_cycle, low, high):
     return low + (high - low) * step / half_cycle
 
@@ -319,7 +323,39 @@ RIGHT = [
     (submissions.diagnose, {"A": "the LR is never high", "B": "no augmentation", "C": "Softmax"}),
     (submissions.diagnose, {"A": "scheduler not stepped per batch", "B": "crops do not move",
                             "C": "probabilities go into the loss"}),
+    (lr_range.versions_of_one_image, 101_250.0),
+    (lr_range.versions_of_one_image, np.int64(101_250)),
+    (lr_range.cutout, lambda *a: square(*a).numpy()),
+    (lr_range.cutout, lambda *a: list(square(*a))),
+    (lr_range.cutout, lambda i, t, x, s: [image.numpy() for image in square(i, t, x, s)]),
+    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n)[step]),
+    (lr_range.exponential_lr, lambda step, n, a, b: torch.tensor(a * (b / a) ** (step / (n - 1)))),
+    (lr_range.exponential_lr, lambda step, n, a, b: [a * (b / a) ** (step / (n - 1))]),
+    (lr_range.where_the_fall_begins, lambda r, x: next(r[k] for k in range(len(r)) if tenth(x)[k])),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)][0]),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)].min()),
+    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** (1 / len(v))),
+    (lr_range.middle_of_seeds, lambda v: (v[0] * v[1] * v[2]) ** (1 / 3)),
+    (lr_range.middle_of_seeds, lambda v: 10 ** np.log10(v).mean()),
+    (one_cycle.steps_of_the_run, [176, 1055, 5279]),
+    (one_cycle.steps_of_the_run, np.array([176, 1055, 5279])),
+    (one_cycle.fraction_of_the_rise, 490 / 2352),
+    (one_cycle.fraction_of_the_rise, 0.2083),
+    (one_cycle.fraction_of_the_rise, np.float32(5 / 24)),
+    (one_cycle.triangular, lambda step, h, a, b: a + (b - a) * (1 - abs(step / h % 2 - 1))),
+    (one_cycle.one_cycle_lr, lambda step: np.interp(step, [0, 489, 2351], [0.001, 0.01, 0.001])),
+    (one_cycle.factors_without_annihilation, factors(1e-2, 10.0, np.float64(1))),
 ]  # fmt: skip
+
+
+def tenth(losses, start=None):
+    """Where a tenth of the fall is done."""
+    start = losses[0] if start is None else start
+    return losses <= start - 0.1 * (start - losses.min())
+
+
+def last_before_the_fall(losses):
+    return np.flatnonzero(~tenth(losses)[: losses.argmin()])[-1]
 
 
 # (check, answer, pattern in the hint)
@@ -392,38 +428,84 @@ WRONG = [
     (lr_range.exponential_lr, off_by_one, "steps − 1"),
     (lr_range.exponential_lr, returns(0.5), "at step 0"),
     (lr_range.exponential_lr, lambda step, steps, low, high: low * 10**step, "at the end"),
-    (lr_range.where_learning_begins, lambda r, x: r[x.argmin()], "end of the fall"),
-    (lr_range.where_learning_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
-    (lr_range.where_learning_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[x.argmin()], "end of the fall"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
     (
-        lr_range.where_learning_begins,
+        lr_range.where_the_fall_begins,
         lambda r, x: r[np.argmax(x <= x[0] - 0.9 * (x[0] - x.min()))],
         "nine tenths",
     ),
-    (lr_range.where_learning_begins, returns(0.123), "yours is 0.12"),
+    (lr_range.where_the_fall_begins, returns(0.123), "yours is 0.12"),
+    (lr_range.where_the_fall_begins, lambda r, x: int(np.argmax(tenth(x))), "rates\\[position"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(tenth(x)) - 1], "too early"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[last_before_the_fall(x) + 1], "several times"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[last_before_the_fall(x)], "test curve"),
+    (lr_range.where_the_fall_begins, lambda r, x: np.sqrt(r[13] * r[14]), "not one between"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(tenth(x, x.max()))], "losses\\[0\\]"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)], "one number.*ndarray of shape"),
+    (lr_range.where_the_fall_begins, lambda r, x: "1e-4?", "one number.*str"),
     (lr_range.middle_of_seeds, np.mean, "arithmetic"),
     (lr_range.middle_of_seeds, lambda v: np.log10(v).mean(), "back into an LR"),
-    (lr_range.middle_of_seeds, np.min, "1e-3"),
-    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5 * (1 + (len(v) == 3)), "thous"),
+    (lr_range.middle_of_seeds, lambda v: np.log(v).mean(), "back into an LR"),
+    (lr_range.middle_of_seeds, np.min, "0.00252, not 0.001"),
+    (lr_range.middle_of_seeds, np.median, "\\*mean\\* is asked"),
+    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5, "all three"),
+    (lr_range.middle_of_seeds, lambda v: 1 / np.mean(1 / v), "harmonic"),
+    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** 0.5, "third root"),
+    (lr_range.middle_of_seeds, np.prod, "third root"),
+    (lr_range.middle_of_seeds, lambda v: v, "one number.*shape \\(3,\\)"),
+    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n), "shape \\(101,\\)"),
+    (lr_range.exponential_lr, lambda step, n, a, b: [a, b], "one number.*list"),
+    (lr_range.exponential_lr, lambda step, n, a, b: a * (b / a) ** (step / n - 1), "at step 0"),
+    (lr_range.versions_of_one_image, 81 * 2 * 32 * 32, "entirely inside"),
+    (lr_range.versions_of_one_image, "81 x 2 x 625", "positions"),
+    (lr_range.versions_of_one_image, [81, 2, 625], "positions"),
+    (lr_range.versions_of_one_image, 81 * 2 * 625 + 1, "positions"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, 8), "wrong for 5"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s).flatten(1), "shape"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s) * 2, "right places"),
+    (lr_range.cutout, lambda i, t, x, s: i - i, "192 zeros"),
     (lr_range.cutout, lambda *a: square(*a, copy=False), "changes the images"),
     (lr_range.cutout, lambda *a: square(*a, swap=True), "swapped"),
     (lr_range.cutout, lambda *a: square(*a, channels=0), "three channels"),
     (lr_range.cutout, lambda *a: square(*a, side=7), "192 zeros"),
     (lr_range.cutout, lambda i, t, x, s: square(i, t * 0, x * 0, s), "right places"),
     (lr_range.cutout, lambda i, t, x, s: i[:, 0], "shape"),
-    (one_cycle.steps_of_the_run, (97, 484, 2327), "one more"),
-    (one_cycle.steps_of_the_run, (98, 490, 2352), "counted from 0"),
-    (one_cycle.steps_of_the_run, (98, 490, 2351), "490th"),
-    (one_cycle.steps_of_the_run, (98, 489, 2352), "2,351"),
-    (one_cycle.steps_of_the_run, (98, 392, 2351), "first step of epoch 5"),
-    (one_cycle.steps_of_the_run, (100, 489, 2351), "not 100"),
-    (one_cycle.steps_of_the_run, (98, 7, 2351), "not 7"),
-    (one_cycle.steps_of_the_run, (98, 489, 9), "not 9"),
+    (one_cycle.steps_of_the_run, (98, 489, 2351), "98 is the assignment's"),
+    (one_cycle.steps_of_the_run, (175, 1049, 5249), "one more"),
+    (one_cycle.steps_of_the_run, (176, 1056, 5280), "counted from 0"),
+    (one_cycle.steps_of_the_run, (176, 1056, 5279), "1,056th"),
+    (one_cycle.steps_of_the_run, (176, 1055, 5280), "5279"),
+    (one_cycle.steps_of_the_run, (176, 880, 5279), "first step of epoch 6"),
+    (one_cycle.steps_of_the_run, (175.78, 1055, 5279), "not 175.78"),
+    (one_cycle.steps_of_the_run, (176, 7, 5279), "not 7"),
+    (one_cycle.steps_of_the_run, (176, 1055, 9), "not 9"),
     (one_cycle.steps_of_the_run, (None, None, None), "not filled in"),
+    (one_cycle.steps_of_the_run, 176, "three numbers"),
+    (one_cycle.steps_of_the_run, (176, 1055), "three numbers"),
     (one_cycle.fraction_of_the_rise, 0.3, "default"),
     (one_cycle.fraction_of_the_rise, 0.2, "19 steps"),
     (one_cycle.fraction_of_the_rise, 4 / 24, "beginning"),
-    (one_cycle.fraction_of_the_rise, 5, "what fraction"),
+    (one_cycle.fraction_of_the_rise, 5, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, 20.83, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, 490, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, "5/24", "one number"),
+    (one_cycle.fraction_of_the_rise, (5, 24), "one number"),
+    (one_cycle.fraction_of_the_rise, 489 / 2351, "= 488.2"),
+    (one_cycle.fraction_of_the_rise, 489 / 2352, "= 488.0"),
+    (one_cycle.fraction_of_the_rise, 490 / 2351, "= 489.2"),
+    (one_cycle.fraction_of_the_rise, 0.21, "= 492.9"),
+    (one_cycle.triangular, lambda *a: [0.1], "yours has|should have"),
+    (one_cycle.triangular, lambda *a: np.linspace(0.1, 0.5, 10), "one number"),
+    (one_cycle.one_cycle_lr, lambda step: np.ones(2352), "one number"),
+    (one_cycle.one_cycle_lr, returns(float("nan")), "begin at 0.001"),
+    (one_cycle.factors_without_annihilation, factors(0.01, 0, 1), "positive"),
+    (one_cycle.factors_without_annihilation, factors(0.01, 10, 0), "positive"),
+    (one_cycle.factors_without_annihilation, factors(0.01, -10, 1), "positive"),
+    (one_cycle.factors_without_annihilation, factors("0.01", 10, 1), "positive"),
+    (one_cycle.factors_without_annihilation, (0.01, 10, 1), "a dict"),
+    (one_cycle.factors_without_annihilation, {"max_lr": 0.01}, "a dict"),
     (one_cycle.triangular, rising, "never turns"),
     (one_cycle.triangular, returns(0.3), "with half_cycle 10"),
     (one_cycle.triangular, one_triangle, "second should be the same"),
@@ -560,10 +642,10 @@ CHECKS = {
     "0.2": blocks.lowest_loss,
     "0.3": blocks.batch_norm,
     "1.1": lr_range.versions_of_one_image,
-    "1.2": lr_range.exponential_lr,
-    "1.3": lr_range.where_learning_begins,
-    "1.4": lr_range.middle_of_seeds,
-    "1.5": lr_range.cutout,
+    "1.2": lr_range.cutout,
+    "1.3": lr_range.exponential_lr,
+    "1.4": lr_range.where_the_fall_begins,
+    "1.5": lr_range.middle_of_seeds,
     "2.1": one_cycle.steps_of_the_run,
     "2.2": one_cycle.fraction_of_the_rise,
     "2.3": one_cycle.triangular,
@@ -609,6 +691,8 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
 @pytest.mark.parametrize(("check", "answer"), RIGHT)
 def test_another_right_answer_passes(check, answer):
     assert check(answer).passed, check(answer)
+    verdict = check(answer)
+    assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize("number", CHECKS)

@@ -139,6 +139,8 @@ def test_the_lr_range_of_one_seed_per_epoch():
     assert len(axes.lines) == 1 + 1 + 2
     assert texts(axes.get_legend().get_texts())[0] == "one seed"
     assert axes.get_ylabel() == "training accuracy after one epoch"
+    assert axes.get_xscale() == "log"
+    assert axes.get_legend().get_frame().get_alpha() == 1
     assert axes.yaxis.get_major_formatter()(0.5) == "50%"
 
 

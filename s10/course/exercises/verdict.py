@@ -79,9 +79,24 @@ def call(function: Callable, *arguments):
     return value
 
 
+def call_number(function: Callable, *arguments) -> float:
+    """The number that the learner's function returns; CheckFailed if that is anything else."""
+    value = call(function, *arguments)
+    found = _number(value)
+    if found is None:
+        shape = f" of shape {tuple(value.shape)}" if getattr(value, "shape", ()) else ""
+        raise CheckFailed(
+            f"it should return one number, yours returns {type(value).__name__}{shape}."
+        )
+    return found
+
+
 def close(value, expected, tolerance: float = 1e-6) -> bool:
-    """Whether both are equal to within a relative tolerance, everywhere."""
-    value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+    """Whether both are numbers, equal to within a relative tolerance, everywhere."""
+    try:
+        value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+    except (TypeError, ValueError):
+        return False
     return value.shape == expected.shape and np.allclose(value, expected, rtol=tolerance, atol=0)
 
 
