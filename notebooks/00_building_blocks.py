@@ -35,7 +35,7 @@
 # | layer 1 | X = 3×3 convolution → 2×2 max pooling → batch norm → ReLU, 128 channels; R = (convolution → batch norm → ReLU), twice, of X; output X + R | 3 |
 # | layer 2 | 3×3 convolution → max pooling → batch norm → ReLU, 256 channels | 3 |
 # | layer 3 | as layer 1, 512 channels | 3 |
-# | end | 4×4 max pooling, a fully connected layer, softmax | 3 |
+# | end | 4×4 max pooling, a fully connected layer, softmax (which PyTorch's loss contains) | 3 |
 # | augmentation | pad by 4 pixels and crop 32 × 32 at random; flip left and right; CutOut of 8 × 8 | 1 |
 # | LRMIN, LRMAX | to be found by experiment | 1 |
 # | schedule | one cycle over 24 epochs, largest LR at epoch 5, no annihilation | 2 |
@@ -57,7 +57,7 @@ except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
 from s10.course import exercises
 
 # %%
-SEEDS = (0, 1, 2)  # every experiment runs with each of them
+SEEDS = (0, 1, 2)  # of the experiments
 
 import matplotlib.pyplot as plt
 import torch
@@ -134,25 +134,31 @@ print(exercises.compare_guess("the limit", my_limit, 1.0))
 # %%
 betas = [0.5, 0.85, 0.95]  # change me
 
-torch.manual_seed(0)
-gradients = 1 + torch.randn(200)  # the true gradient is 1, and each batch adds noise
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(1, 2))
-right.plot(gradients, ".", color="0.8", label="gradient of a batch")
 for beta in betas:
-    m, averages = 0.0, []
-    for g in gradients:
-        m = beta * m + (1 - beta) * g
-        averages.append(m / (1 - beta ** (len(averages) + 1)))  # see below: m starts at 0
     left.plot([(1 - beta) * beta**k for k in range(40)], label=f"β = {beta}")
-    right.plot(averages, label=f"average, β = {beta}")
-    print(f"β = {beta}: standard deviation of the average {torch.stack(averages[50:]).std():.2f}")
+for seed in SEEDS:
+    torch.manual_seed(seed)
+    gradients = 1 + torch.randn(200)  # the true gradient is 1, and each batch adds noise
+    if seed == 0:
+        right.plot(gradients, ".", color="0.8", label="gradient of a batch")
+    print(f"seed {seed}, standard deviations: gradient {gradients.std():.2f}", end="")
+    for beta in betas:
+        m, averages = 0.0, []
+        for g in gradients:
+            m = beta * m + (1 - beta) * g
+            averages.append(m / (1 - beta ** (len(averages) + 1)))  # see below: m starts at 0
+        print(f", average with β = {beta} {torch.stack(averages[50:]).std():.2f}", end="")
+        if seed == 0:
+            right.plot(averages, label=f"average, β = {beta}")
+    print()
 left.set(xlabel="steps ago", title="how much an old gradient counts")
-right.set(xlabel="step", title="averages of a noisy gradient")
+right.set(xlabel="step", title="averages of a noisy gradient, seed 0")
 right.legend(ncols=2, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# A single gradient has a standard deviation of 1 here; the larger β, the steadier the average. It is
+# A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average. It is
 # also late: an average with a long memory notices a change of direction only after many steps.
 #
 # Two optimizers use it differently.
@@ -434,7 +440,7 @@ for axes, norm in zip(panels, (False, True)):
             x = x.relu()
         print("with batch norm   " if norm else "without batch norm", f"seed {seed}", end="  ")
         print("std of a channel:", *(f"layer {k} {spread[k - 1]:.4f}" for k in shown), sep="   ")
-    axes.set(title="with batch norm" if norm else "without", xlabel="value", yscale="log")
+    axes.set(title=f"with{'' if norm else 'out'} batch norm, seed 0", xlabel="value", yscale="log")
 panels[0].set_ylabel("how many")
 panels[0].legend()
 plt.show()

@@ -139,6 +139,10 @@ def test_what_notebook_0_says_is_true_for_every_stored_seed():
         (line,) = re.findall(rf"^{re.escape(start)}(.*)$", shown, re.M)
         return np.array(re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", line), dtype=float)
 
+    for seed in range(3):
+        spreads = row(f"seed {seed}, standard deviations: gradient")[[0, 2, 4, 6]]
+        assert spreads[0] == pytest.approx(1, abs=0.15)
+        assert (np.diff(spreads) < 0).all()
     # Momentum lengthens SGD's steps by 1 / (1 − β); β1 does not lengthen Adam's.
     for beta, length in (("0.85", 6.7), ("0.95", 20)):
         assert row(f"always 1        SGD   β = {beta}") == pytest.approx(length, abs=0.05)
