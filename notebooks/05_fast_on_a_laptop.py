@@ -20,7 +20,7 @@
 # values.
 #
 # **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1;
-# on Colab's T4 GPU about 2 (estimated). Add half an hour for the exercises. The shapes are taken
+# on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. The shapes are taken
 # without CIFAR-10 and internet, or for `setup(data="shapes")` below.
 
 # %% [markdown]
@@ -377,7 +377,7 @@ print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
 # | `lr_min` | a quarter of the peak: Muon's steps have a bounded length, so the rise can begin higher |
 # | `final_lr` | a hundredth of the peak: here the LR *is* annihilated, which the assignment rules out |
 # | `momentum_max`, `momentum_min` | constant, as in airbench94_muon by Jordan; 0.8 was worse with this LR |
-# | `beta2` | of AdamW, for the weights that are no filters; shorter memory for a shorter run |
+# | `beta2` | of AdamW, for the weights that are no filters: it forgets faster, as the run is short |
 # | `weight_decay` | Muon resets the length of the filters, so decay would change nothing |
 # | `label_smoothing` | trick 6 |
 # | `alternating_flips` | trick 4 |
@@ -386,7 +386,8 @@ print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
 # | optimizer | trick 3 |
 # | network | tricks 1 and 2; one more GELU and the last maximum are function calls, not modules; one convolution, the whitening one, is not trained |
 #
-# All of this was chosen on held-out training images, never on test images (`results/README.md`).
+# What was tried for this recipe was tried on held-out training images, mostly with one run for each
+# setting (`results/README.md`). Test images chose nothing.
 #
 # ## The run
 #
@@ -469,10 +470,11 @@ plot_ablation(table, three.std(ddof=1))
 # recipe. Each run had one core, with another run beside it, and such times scatter by a tenth; only
 # that of low resolution stands out.
 #
-# **How large is the noise?** Look at the first two lines of the output: even the *same seed* does
-# not give the same accuracy on one core and on two, since sums are rounded in another order. Pairing
-# seeds removes less noise than one would wish. A difference of two runs scatters by √2 times the
-# standard deviation of one, the mean of two such differences by one again. That is the gray band.
+# **How large is the noise?** Look at the first two lines of the output: even with the *same seed*,
+# the runs on one core and on two differ (sums are rounded in another order). So do not count on
+# paired seeds to remove the noise. If they removed none, a difference of two runs would scatter by √2
+# times the standard deviation of one, and the mean of two such differences by one again: the gray
+# band.
 #
 # - *Muon* gains most, more than a point with both seeds, several times the noise. But its rival
 #   is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. So this is what Muon
@@ -553,14 +555,10 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # ## Go on
 #
-# Each of these changes one thing. Choose some of them, or add your own, predict first, and run the
-# cell: a short run on 10,000 images with three seeds, paired. (If the seeds disagree, or the
-# difference is small, it has not shown anything yet.)
+# Change one thing and see. A recipe with another network is a subclass with its own `make_model`; here
+# are two:
 
 # %%
-from dataclasses import asdict
-
-from s10.speed.ablations import WithoutMuon
 from s10.speed.recipes import LaptopRecipe
 
 
@@ -585,6 +583,15 @@ class WithResiduals(LaptopRecipe):
             setattr(model, name, nn.Sequential(*block[:4], Residual(*block[4:])))
         return model
 
+
+# %% [markdown]
+# Choose some of these variants by their names, or add your own. Predict first, and run the cell: short
+# runs on 10,000 images, with three seeds each. If the seeds disagree, it has not shown anything.
+
+# %%
+from dataclasses import asdict
+
+from s10.speed.ablations import WithoutMuon
 
 base = fast.with_epochs(env.size(4, smoke=2))
 adam = replace(WithoutMuon(), data=base.data, width=base.width, batch_size=base.batch_size)
