@@ -56,8 +56,7 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # | eva8-s8 | [gremlin97/EVA-8](https://github.com/gremlin97/EVA-8) | gremlin97 |
 # | eva6-s9 | [RohinSequeira/pytorch_cifar10](https://github.com/RohinSequeira/pytorch_cifar10) | Abhiram Gurijala, Arijit Ganguly, Rohin Sequeira |
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from s10.course import measured
 from s10.submissions import SUBMISSIONS
 
@@ -107,8 +106,7 @@ for setting, choice in SUBMISSIONS["eva4-s11"].chosen.items():
 #
 # ### eva4-s11: to the last digit
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 eva4 = SUBMISSIONS["eva4-s11"]
 print(eva4.log()[["epoch", "lr", "momentum"]].head(6).to_string(index=False, float_format=str))
 
@@ -150,8 +148,7 @@ exercises.submissions.lr_of_each_epoch(lr_of_epoch)
 # this way: for those somebody has to train.) And `s10 train --recipe eva4-s11` trains with these
 # very numbers:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rates, momenta = s10.simulate_schedule(
     lambda optimizer: eva4.recipe.make_scheduler(optimizer, 98), 24 * 98
 )
@@ -163,8 +160,7 @@ print("momenta equal to 1e-15:", abs(log["momentum"] - momenta[::98]).max() < 1e
 # How fine was its range test? These are the first of its 20 LRs, and how many times each is as large as
 # the one before:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 import numpy as np
 
 tested = np.linspace(1e-4, 1, 20)
@@ -181,8 +177,7 @@ print("factors:", *(f"{ratio:.3g}" for ratio in tested[1:5] / tested[:4]), "…"
 # This README prints the call that made its schedule, `OneCycleLR` with `max_lr` 0.1552225357427048
 # and `final_div_factor` 100, and also the LR after each epoch. The two do not agree:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from s10.submissions.fit_schedule import fit_one_cycle, printed_rates
 
 eva8_log = SUBMISSIONS["eva8-s8"].log()["lr_after"].to_numpy()
@@ -238,8 +233,7 @@ plot_published_curves(
 # LR is high, test accuracy jumps up and down, as in notebook 3; the LR of this README is to peak
 # in epoch 5. How far does the published accuracy ever fall from one epoch to the next?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for name in ("era1-s10-strided", "eva4-s11"):
     change = SUBMISSIONS[name].log()["test_accuracy_percent"].diff()
     print(f"{name:17s} falls by {-change.min():.2f} points in epoch {change.idxmin() + 1}")
@@ -262,8 +256,7 @@ print(measured.first_epochs().round(2).T.to_string())
 # each batch, it is off by 3 to 11. And all 24 epochs, stepped once an epoch, with five seeds (the solid
 # orange line above):
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 (strided,) = (e for e in measured.stored_submissions("cifar10", 64) if e["name"] == "era1-s10-strided")
 log = SUBMISSIONS["era1-s10-strided"].history()
 for split in ("train", "test"):
@@ -288,8 +281,7 @@ for split in ("train", "test"):
 # READMEs that quote it only era1-s10's asks for Adam. A choice is not wrong because ours is another
 # one. In the code both are called pitfalls.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from s10.submissions import PITFALLS
 
 for name, pitfall in PITFALLS.items():
@@ -381,9 +373,8 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 # %% [markdown]
 # Compare the last two columns. With their own statistics the test images are recognized at least about as
 # well as the training images, with L2 as without. So the network has learned; what is wrong are the
-# running statistics. They are an average over
-# about the last ten batches, so they fit only if the network changes little in ten steps. And why does it
-# change more with L2? See the column "length of all filters": inside Adam the decay makes them much
+# running statistics. They are an average over about the last ten batches, so they fit only if the
+# network changes little in ten steps. And why does it change more with L2? See the column "length of all filters": inside Adam the decay makes them much
 # shorter than in the recipe. A batch norm follows, so their length does not change the output; but a
 # step of Adam is about as long as before. So each step turns the filters further, and the running
 # statistics are those of another network. When the LR has fallen, the steps are short and both agree.
@@ -415,8 +406,8 @@ exercises.submissions.lowest_loss(lowest)
 # high *for its accuracy*. In the three stored seeds the runs with the softmax end at 47 to 58 %, with a
 # training loss of 1.91 to 2.00; the recipe had 43 to 45 % after its second epoch, with 1.51 to 1.59.
 #
-# Is it a mistake at all? The task sheet does end with "SoftMax", and eva8-s8 followed it. But PyTorch's
-# `cross_entropy` contains it (notebook 3), and in `forward` it is taken twice. A *log*-softmax there,
+# Is it a mistake at all? The task, as era1-s10 quotes it, does end with "SoftMax". But PyTorch's
+# `cross_entropy` contains it (notebook 3); with another one in `forward` it is taken twice. A *log*-softmax there,
 # which era1-s10-strided has, changes nothing: the softmax of log-probabilities gives the
 # probabilities back.
 #
@@ -454,15 +445,16 @@ exercises.submissions.first_step_of_adam(first_step)
 #
 # Each alone in our recipe: all 50,000 images, 24 epochs, test accuracy of the last epoch. **These are
 # networks of a quarter of the width**; at full width the costs may differ. Each run is compared with
-# that of the recipe *of the same seed*, which begins with the same weights and the same batches: column
-# `each` has the cost seed by seed, and most have only one. The raw rows, with device, versions and
+# that of the recipe *of the same seed*, which has the same batches and, where the network is the same,
+# the same initial weights. Column `each` has the cost seed by seed; most have only one. The raw rows, with device, versions and
 # commit, are in `results/submissions-cifar10-width16`.
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 costs = measured.pitfall_costs("cifar10", 16)
-print(costs.round(2).to_string(index=False, na_rep="-"))
+shown = ["pitfall", "choice", "test", "cost", "each"]
+print(costs[shown].round(2).to_string(index=False))
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 base = measured.base_accuracies("cifar10", 16)
 print("the recipe itself, seeds 0, 1, 2:", ", ".join(f"{value:.2f}" for value in base))
 plot_costs(costs, base.std())
@@ -470,7 +462,7 @@ plot_costs(costs, base.std())
 # %% jupyter={"outputs_hidden": true}
 ranked = costs[costs["pitfall"] != "schedule stepped once an epoch"].set_index("pitfall")
 print("costliest, apart from the schedule:", ranked.index[0], "– you said:", my_costliest)
-for name, guess in (my_costs or {}).items():
+for name, guess in (my_costs if isinstance(my_costs, dict) else {}).items():
     if name in costs["pitfall"].values:
         cost = costs.set_index("pitfall").loc[name, "cost"]
         print(exercises.compare_guess(name, guess, cost))
@@ -495,21 +487,18 @@ for name, guess in (my_costs or {}).items():
 # Nobody did this. But it is easily done, when one takes an LRMAX from a README that trains with
 # SGD (one seed each):
 
-# %%
-# NBVAL_CHECK_OUTPUT
-shown = ["pitfall", "test", "cost", "seeds"]
+# %% tags=["nbval-check-output"]
 demonstration = measured.pitfall_costs("cifar10", 16, demonstrations=True)
-print(demonstration[shown].round(2).to_string(index=False))
+print(demonstration[["pitfall", "test", "cost"]].round(2).to_string(index=False))
 
 # %% [markdown]
 # ## The parts and the whole
 #
-# Each submission differs in several things at once. Do their costs add up to what it lost in all? Not
+# Most of them differ in several things at once. Do their costs add up to what each lost in all? Not
 # counted: an LRMAX that belongs to SGD, and what a schedule stepped once an epoch never reaches (its
 # LRMAX and its annihilation). All at a quarter of the width, the whole with seed 0:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(measured.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
 (mended,) = measured.stored_submissions("cifar10", 16, "variant")
 whole = base[0] - 100 * mended["test_accuracy"][0]
@@ -527,8 +516,7 @@ print(f"{mended['name']}: the whole {whole:.1f}")
 #
 # Stated and measured, five seeds each, mean ± standard deviation (`s10 submissions` prints the same):
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(measured.submission_table().to_string(index=False, na_rep="-"))
 full = {entry["name"]: entry for entry in measured.stored_submissions("cifar10", 64)}
 for name, submission in SUBMISSIONS.items():
@@ -540,8 +528,8 @@ for name, submission in SUBMISSIONS.items():
 # %% [markdown]
 # - era1-s10-strided is reproduced: what it states lies among our five seeds.
 # - era1-s10 is better here, with each seed, by nearly 2 points; eva4-s11 worse with each seed, by 0.5 to 1.3
-#   points. Something that their READMEs leave open was different, and a point or two is what such
-#   things can matter.
+#   points. Something that their READMEs leave open was probably different; such things can make a
+#   difference of a point or two.
 # - eva8-s8 is not reproduced: all our seeds are below, and they are up to 13 points apart. Something that
 #   we chose for it, such as SGD without weight decay, is not what it did.
 # - Our recipe is above all of these, with each seed. It was tuned, with held-out images; they
@@ -557,8 +545,8 @@ for name, submission in SUBMISSIONS.items():
 # | look at | what it should be | what it finds |
 # | --- | --- | --- |
 # | steps | epochs × batches: 24 × 98 = 2,352 | a forgotten last batch, another batch size |
-# | first loss | about ln 10 = 2.30, at most twice that | wrong initial weights, images not normalized |
-# | one batch, again and again | its loss goes to 0 | a softmax too many, labels in another order than the images, frozen weights |
+# | first loss | about ln 10 = 2.30, at most twice that | unsuitable initial weights, logits far too large |
+# | one batch, again and again | its loss goes to 0 | a softmax too many, frozen weights, an LR far too small |
 # | an augmented batch, as images | moved, flipped, with a square | no padding, wrong colors, one crop for all |
 # | printed LR of each epoch | LRMAX in epoch 5, LRMIN at the end | a scheduler stepped at the wrong place |
 # | loss beside accuracy | at 45 % about 1.5, at 90 % about 0.4 | a softmax too many, a loss divided twice |
@@ -595,8 +583,7 @@ env.add_caption(s10.plot_images(np.concatenate(rows), names, columns=8), "augmen
 # With `pad=0` the image never moves: it is only flipped, and its square moves. For the rest there is
 # `check_run(history, recipe)`. Here are the three published logs:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for name, submission in SUBMISSIONS.items():
     if submission.history() is not None:
         print(name, *check_run(submission.history(), submission.recipe), sep="\n    ")
@@ -646,12 +633,10 @@ exercises.submissions.diagnose(diagnosis)
 # </details>
 
 # %% [markdown]
-#
-# %% [markdown]
 # ## What to conclude
 #
 # - **A number without its recipe is not a result.** What a README leaves open can matter more than all
-#   that it says: one line of a loop that is not shown costs more than all other differences but one.
+#   that it says: one line of a loop that is not shown costs more than any other single difference here.
 # - **Know your noise before you compare.** Compare seed with seed, and run more than one.
 # - **Mistakes do not announce themselves.** None of these runs stopped with an error, and each of the
 #   published curves looks like a curve. What gives a mistake away is a number that can be checked: a

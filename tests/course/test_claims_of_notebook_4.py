@@ -89,6 +89,8 @@ CLAIMS = [
         np.round(costs("SGD instead of Adam"), 1)) == [0.1, 0.8]),
     ("it is better by 0.3 to 0.4", len(costs("std of single images")) == 3
      and within(costs("std of single images"), -0.4, -0.25)),
+    ("one line of a loop that is not shown costs more than any other single difference here",
+     measured.pitfall_costs("cifar10", 16)["pitfall"][0] == "schedule stepped once an epoch"),
     ("each time the whole is more than the sum", bool(
         measured.parts_and_whole("cifar10", 16).eval("`the whole` > `sum of the parts`").all())),
     ("All of it together costs less than 2 points", BASE[0] - DASHED_CURVE[-1] < 2),
