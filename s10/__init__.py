@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 from s10.course.assignment import check_assignment
+from s10.course.diagnosis import check_run, check_start
 from s10.custom_resnet import CustomResNet
 from s10.datasets import ImageDataset, load_dataset
 from s10.lr_finder import LRRange, range_test_per_batch, range_test_per_epoch
@@ -45,6 +46,8 @@ __all__ = [
     "Recipe",
     "TrainingDiverged",
     "check_assignment",
+    "check_run",
+    "check_start",
     "evaluate",
     "fit",
     "load_dataset",
