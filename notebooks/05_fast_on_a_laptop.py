@@ -259,26 +259,31 @@ s10.seed_everything(0)
 model = fast.initial_model(dataset).to(device)
 images, labels = next(iter(fast.train_loader(dataset, device)))
 nn.functional.cross_entropy(model(images), labels).backward()
-print("               strongest / weakest direction    below 0.5   length of the step")
+rows = []
 for name, weight in model.named_parameters():
     if weight.ndim == 4 and weight.requires_grad:
         gradient = weight.grad.flatten(1)
         step = orthogonalize(gradient)
         before, after = (torch.linalg.svdvals(m.float().cpu()) for m in (gradient, step))
-        print(f"{name.removesuffix('.weight')}: gradient {before[0] / before[-1]:6.0f}, "
-              f"step {after[0] / after[-1]:5.1f}    {(after < 0.5).float().mean():12.0%}"
-              f"{step.norm().item() / len(step) ** 0.5:17.2f}")
+        rows.append({
+            "layer": name.removesuffix(".weight"),
+            "gradient: strongest / weakest": f"{before[0] / before[-1]:.0f}",
+            "step: strongest / weakest": f"{after[0] / after[-1]:.1f}",
+            "below 0.5": f"{(after < 0.5).float().mean():.0%}",
+            "length": f"{step.norm().item() / len(step) ** 0.5:.2f}",
+        })
+print(pd.DataFrame(rows).to_string(index=False))
 model.zero_grad()
 
 # %% [markdown]
-# The directions count *more equally* than in the gradient, not equally: compare the first two columns.
-# In some layers a part of the directions stays below 0.5 after three iterations. More iterations
-# would take more time.
+# In the step the directions count *more equally* than in the gradient, but not equally: compare the
+# two ratios. `below 0.5` is the part of the directions whose singular value stays below 0.5 after
+# three iterations. More iterations would lift them, and take more time.
 #
 # A batch norm follows each of these convolutions, so the *length* of the filters does not matter.
-# Muon sets it to √channels before each step, so the last column is the length of a step at an LR of
-# 1, relative to that of the filters. It is about 1, so the LR has a plain meaning: an LR of
-# 0.12 moves each layer's filters by about 12 % of their length.
+# Muon sets it to √channels before each step. `length` is the length of a step at an LR of 1, relative
+# to that. It is near 1, so the LR has a plain meaning: with 0.12, a step moves each layer's filters
+# by about a tenth of their length.
 #
 # Biases, batch norms and the last layer are no filters; they get AdamW.
 #
@@ -654,7 +659,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # </details>
 # <details><summary>5. What does an LR of 0.12 mean with Muon, and why could it not with Adam?</summary>
 #
-# A step moves each layer's filters by about 12 % of their length, because Muon fixes that length and
+# A step moves each layer's filters by about a tenth of their length, because Muon fixes that length and
 # that of the step. With Adam the length of the filters is free, and the LR is the size of a step in
 # each single weight.
 # </details>
