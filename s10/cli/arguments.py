@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_lr_range(commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test"))
     _add_evaluate(commands.add_parser("evaluate", help="test a trained network again"))
     _add_check(commands.add_parser("check", help="does your own code meet the assignment?"))
+    _add_predict(commands.add_parser("predict", help="what a trained network sees in pictures"))
     commands.add_parser("submissions", help="the five published submissions, stated and measured")
     _add_info(commands.add_parser("info", help="versions, device, data, and minutes of a run here"))
     return parser
@@ -153,6 +154,22 @@ def _add_check(command) -> None:
     command.description = CHECK
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_argument("file", metavar="FILE.py", help="your code")
+
+
+def _add_predict(command) -> None:
+    command.description = (
+        "Print the three most probable classes of each picture, and a warning if it is unlike the "
+        "training images. Of each, the center square is seen, at 32×32: crop it first."
+    )
+    command.add_argument(
+        "run_folder", metavar="RUN",
+        help="the folder of a run, or assignment-width16, which comes with s10",
+    )  # fmt: skip
+    command.add_argument(
+        "pictures", metavar="PICTURE", nargs="+",
+        help="a file (PNG, JPEG, WebP …), a folder of them, or a URL",
+    )  # fmt: skip
+    command.add_argument("--out", metavar="DIR", help="save them as the network sees them here")
 
 
 def _add_info(command) -> None:
