@@ -190,8 +190,8 @@ exercises.lr_range.cutout(cutout)
 # %% [markdown]
 # ## Why the LR matters most
 #
-# Each training step moves every weight against its gradient; the LR says how far. These ten lines are
-# all there is to it. `rates` holds the LR of each step:
+# Each training step moves every weight against its gradient; the LR says how far. This loop is the heart
+# of the lesson. `rates` holds the LR of each step:
 
 # %%
 import torch
@@ -223,10 +223,11 @@ def losses_at(rates):
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
 
-runs = {f"LR {rate:g}": losses_at([rate] * env.size(40, smoke=4)) for rate in (1e-6, 3e-3, 1.0)}
+batches = env.size(25, smoke=4)
+runs = {f"LR {rate:g}": losses_at([rate] * batches) for rate in (1e-6, 3e-4, 1.0)}
 guess = np.log(len(dataset.classes))
 axes = pd.DataFrame({**runs, "a guess": guess}).plot(
-    figsize=(7, 3.4), ylim=(0, 10), xlabel="batch", ylabel="training loss"
+    figsize=(7, 3.4), logy=True, xlabel="batch", ylabel="training loss (log scale)"
 )
 
 # %% [markdown]
@@ -285,8 +286,8 @@ print(f"factor a batch {factor:.4f}; batches for a factor of ten {np.log(10) / n
 # %% [markdown]
 # ## The range test, batch by batch
 #
-# **Your prediction first.** In the middle of which valley will LRMAX be: somewhere between 1e-6 and 1?
-# (You have seen three LRs at work.)
+# **Your prediction first.** Where will LRMAX be, the middle of the valley? (Somewhere between 1e-6 and 1;
+# you have seen three LRs at work.)
 
 # %%
 my_lr_max = None  # for example 3e-2
@@ -341,13 +342,14 @@ for seed, curve in found.curves.groupby("seed"):
 #
 # But *where exactly* is the middle of a noisy curve? Many tools take the LR at the steepest slope.
 # Published solutions of this very assignment got suggestions from 4.3e-4 to 5.5e-2 from that.
-# Our rule uses *crossings of a level*, which noise moves less:
+# Our rule uses *crossings of a level*. In the stored tests its LRMAX moves by a factor of 1.4 from seed to
+# seed, the LR of the steepest slope by 2.7.
 
 # %%
 from s10 import lr_finder
 
 print(f"LRMIN: the first LR with {lr_finder.ONSET_FRACTION:.0%} of the fall done")
-print(f"LRMAX: the middle of the range with at least {lr_finder.NEARLY_DONE:.0%} of the fall, on a log scale")
+print(f"LRMAX: the middle of the range with at least {lr_finder.NEARLY_DONE:.0%} of the fall (log scale)")
 show(lr_finder.choose_from_loss)
 
 # %% [markdown]

@@ -36,6 +36,12 @@ def starts_above_a_guess():
     )
 
 
+def spreads():
+    """Largest / smallest of the seeds, of LRMAX and of the LR of the steepest slope."""
+    found = json.loads((RESULTS / "lr-range-cifar10-width16" / "lr_range.json").read_text())
+    return [round(found[name], 1) for name in ("spread", "steepest_spread")]
+
+
 def held_out():
     """Held-out accuracies in %, of the assignment's recipe with other LRMAX: LRMAX → by seed."""
     rows = pd.read_csv(RESULTS / "assignment-search-h200.csv")
@@ -67,6 +73,9 @@ def schedules():
 STATEMENTS = [
     ("01", "each seed begins above ln 10, passes it between 1e-4 and 4e-4, and is lowest between "
      "2e-3 and 2e-2.", starts_above_a_guess),
+    ("01", "its LRMAX moves by a factor of 1.4 from seed to seed, the LR of the steepest slope "
+     "by 2.7.",
+     lambda: spreads() == [1.4, 2.7]),
     ("01", "With 0.005, where the range test points, the accuracy was higher with both seeds.",
      lambda: ((held_out()[0.005] - held_out()[0.01]).dropna() > 0).tolist() == [True] * 2),
     ("01", "With 0.02 it was lower with one seed and higher with two",
