@@ -200,6 +200,17 @@ def test_it_asks_for_a_prediction_and_compares(path):
 
 
 @each
+def test_the_answer_to_a_prediction_is_stored_collapsed(path):
+    cells = code_cells(path)
+    guesses = {name for cell in cells for name in re.findall(r"^(my_\w+) = ", cell.source, re.M)}
+    answers = [c for c in cells if re.search(rf"\b({'|'.join(guesses)})\b(?! = )", c.source)]
+    assert answers
+    for cell in answers:
+        assert cell.metadata.jupyter.outputs_hidden, cell.source
+        assert cell.metadata.collapsed, cell.source
+
+
+@each
 def test_the_minutes_in_its_text_were_measured(path):
     found = TIMES[path.stem]
     assert re.fullmatch("[0-9a-f]{40}", found["commit"])
