@@ -49,7 +49,7 @@ def lr_range_anatomy() -> Figure:
         middle = np.sqrt(left * right)
         axes.text(middle, highest - 0.07, name, ha="center", va="top", fontsize=9)
     axes.axhline(guess, color="0.5", linewidth=1)
-    axes.text(1.2 * rates[0], guess - 0.04, "a guess: ln 10 = 2.30", va="top", fontsize=9)
+    axes.text(0.9, guess - 0.04, "a guess: ln 10 = 2.30", ha="right", va="top", fontsize=9)
     axes.plot(rates, losses, color=TRAIN, linewidth=2.2)
     for name, style, text, offset, align in (
         ("lr_min", ":", f"LRMIN: {ONSET_FRACTION:.0%} of the fall", (8, 6), "left"),
