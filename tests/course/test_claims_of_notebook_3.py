@@ -70,8 +70,8 @@ CLAIMS = [
      lambda: all(train[0] < test[0] for train, test in zip(
          curves("train_accuracy"), curves("test_accuracy"), strict=True))),
     ("three at width 16 and five at width 64", lambda: len(list(curves("test_accuracy"))) == 8),
-    ("The quarter-width network reached 90 % with two of three stored seeds; the full one has about "
-     "94 %", lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
+    ("The quarter-width network reached 90 % with two of three stored seeds; the full one has "
+     "about 94 %", lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
      and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
     ("no setting gains half a point with any of these seeds", lambda: gains().max() < 0.5),
     ("three lose with each of them", lambda: sum(gains().max(axis=1) < 0) == 3),
