@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from s10.loaders import set_epoch
 from s10.metrics import COLUMNS, EpochResult, RunningMetrics
@@ -27,6 +27,7 @@ from s10.runtime.device import (
 )
 from s10.runtime.errors import InputError
 from s10.runtime.hooks import Hook
+from s10.runtime.parts import check_parts, evaluation_mode
 from s10.runtime.progress import BatchBar, PrintEpochs, epoch_title, ignore_output_errors
 from s10.runtime.signals import StopOnSignal, Stopped
 
@@ -98,42 +99,17 @@ def evaluate(
         InputError: there is no batch.
     """
     precision = precision or Precision("fp32", device_of(model).type)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     all_logits, all_labels = [], []
-    try:
+    with evaluation_mode(model):
         for images, labels in batches:
             with precision.autocast():
                 all_logits.append(model(images).float())
             all_labels.append(labels)
-    finally:
-        for module, training in modes.items():
-            module.training = training
     if not all_labels:
         raise InputError("the test loader gave no batch; an iterator gives each only once")
     return Predictions(
         torch.cat(all_logits).cpu().numpy(), torch.cat(all_labels).cpu().numpy(), tuple(classes)
     )
-
-
-def check_parts(model: nn.Module, optimizer: Optimizer, scheduler: object | None) -> None:
-    """Raise an InputError unless the optimizer trains the model, and the scheduler steps it."""
-    weights = {id(weight) for weight in model.parameters() if weight.requires_grad}
-    groups = optimizer.param_groups
-    if not any(id(weight) in weights for group in groups for weight in group["params"]):
-        raise InputError(
-            "the optimizer holds no trainable weight of this model; make it from model.parameters()"
-        )
-    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
-        raise InputError(
-            "the scheduler sets the LR of another optimizer than the one that trains; pass both "
-            "that belong together, optimizer=… and scheduler=…"
-        )
-    if isinstance(scheduler, ReduceLROnPlateau):
-        raise InputError(
-            "ReduceLROnPlateau needs a loss to step on, and schedulers step after each batch "
-            "here; pass a ConstantLR, and step ReduceLROnPlateau in the on_epoch of a hook"
-        )
 
 
 @dataclass

@@ -22,7 +22,7 @@ from s10.cli.registry import load_recipe
 from s10.datasets import ImageDataset, absolute_source
 from s10.metrics import COLUMNS
 from s10.recipe import Recipe
-from s10.runtime.checkpoints import CheckpointFolder
+from s10.runtime.checkpoint_files import CheckpointFolder
 from s10.runtime.device import describe_device, pick_precision
 from s10.runtime.errors import InputError, S10Error
 from s10.runtime.files import check_writable, lock_folder, write_atomically
@@ -195,7 +195,7 @@ class Run:
             with torch.device("meta"):
                 model = recipe.make_model(len(metadata["classes"]))
             model.load_state_dict(weights, assign=True)
-            model.requires_grad_()
+            model.float().requires_grad_()  # Stored networks have float16.
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is damaged or not a network of s10: {reason}") from None

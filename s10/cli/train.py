@@ -22,7 +22,8 @@ from s10.plots import (
 from s10.plots.style import add_caption, save_figure
 from s10.predictions import Predictions
 from s10.recipe import Recipe
-from s10.runtime.checkpoints import Checkpointer, CheckpointFolder
+from s10.runtime.checkpoint_files import CheckpointFolder
+from s10.runtime.checkpoints import Checkpointer
 from s10.runtime.device import pick_device, pick_precision, tune_malloc
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, SyncProcesses
 from s10.runtime.errors import InputError

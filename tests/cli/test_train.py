@@ -18,7 +18,8 @@ from s10.cli.runs import FIGURES, Run
 from s10.cli.stopwatch import Stopwatch
 from s10.cli.train import MetricsFile, check_same_images, train_run
 from s10.recipe import Recipe
-from s10.runtime.checkpoints import Checkpointer, CheckpointFolder
+from s10.runtime.checkpoint_files import CheckpointFolder
+from s10.runtime.checkpoints import Checkpointer
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext
 from s10.runtime.errors import S10Error
 from s10.speed.tta import evaluate_with_tta

@@ -12,7 +12,7 @@ from faults import as_root, damage, fill
 from interrupted import Killed, assert_same, interrupt, snapshot, train
 
 from s10 import Checkpointer
-from s10.runtime.checkpoints import (
+from s10.runtime.checkpoint_files import (
     CheckpointFolder,
     DamagedCheckpoint,
     read_checkpoint,
@@ -252,7 +252,7 @@ def test_without_room_for_a_third_the_older_one_goes_and_the_newest_never(tmp_pa
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path, content)
 
-    monkeypatch.setattr("s10.runtime.checkpoints.write_checkpoint", full)
+    monkeypatch.setattr("s10.runtime.checkpoint_files.write_checkpoint", full)
     room = 1
     folder.save({"number": 2})
     assert numbers(tmp_path) == [2, 3]
@@ -273,7 +273,7 @@ def test_without_room_the_intact_one_stays_not_a_newer_damaged_one(tmp_path, mon
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("s10.runtime.checkpoints.write_checkpoint", full)
+    monkeypatch.setattr("s10.runtime.checkpoint_files.write_checkpoint", full)
     with pytest.raises(OSError, match="No space left"):
         again.save({"number": 1})
     assert CheckpointFolder(tmp_path).newest() == {"number": 0}
@@ -287,7 +287,7 @@ def test_an_error_other_than_a_full_disk_removes_nothing(tmp_path, monkeypatch):
     def broken(path, content):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("s10.runtime.checkpoints.write_checkpoint", broken)
+    monkeypatch.setattr("s10.runtime.checkpoint_files.write_checkpoint", broken)
     with pytest.raises(OSError, match="Input/output error"):
         folder.save({"number": 2})
     assert numbers(tmp_path) == [1, 2]

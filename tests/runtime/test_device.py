@@ -108,7 +108,7 @@ def test_apples_gpu_computes_in_float32(monkeypatch):
     precision = pick_precision("auto", MPS)
     assert precision == Precision("fp32", "mps")
     assert not precision.scaler().is_enabled()
-    with precision.autocast() as autocast:
+    with (autocast := precision.autocast()):
         assert not autocast._enabled
         assert autocast.fast_dtype is not torch.float32
     assert widest_float(MPS) is torch.float32

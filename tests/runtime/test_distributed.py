@@ -20,7 +20,7 @@ from torch import nn
 
 from s10 import InputError
 from s10.cli.main import main
-from s10.runtime.checkpoints import CheckpointFolder, read_checkpoint
+from s10.runtime.checkpoint_files import CheckpointFolder, read_checkpoint
 from s10.runtime.distributed import SINGLE_PROCESS, distributed_context
 from s10.runtime.errors import S10Error
 

@@ -18,7 +18,7 @@ from processes import exit_code, start, wait_for
 from safetensors.torch import load_file
 
 from s10.cli.main import main
-from s10.runtime.checkpoints import CheckpointFolder, DamagedCheckpoint, read_checkpoint
+from s10.runtime.checkpoint_files import CheckpointFolder, DamagedCheckpoint, read_checkpoint
 from s10.runtime.signals import SIGNALS
 
 

@@ -11,7 +11,7 @@ from fuzzing import bounded_memory, mutated, pickled_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s10.runtime.checkpoints import (
+from s10.runtime.checkpoint_files import (
     MAGIC,
     CheckpointFolder,
     DamagedCheckpoint,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from interrupted import train
 
-from s10.runtime.checkpoints import CheckpointFolder
+from s10.runtime.checkpoint_files import CheckpointFolder
 from s10.runtime.progress import ignore_output_errors
 
 

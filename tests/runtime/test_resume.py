@@ -37,7 +37,8 @@ from torch.utils.data import (
 
 from s10 import Checkpointer, CustomResNet, Hook, InputError, OneCycle, Recipe, fit, seed_everything
 from s10.cli.registry import RECIPES
-from s10.runtime.checkpoints import CheckpointFolder, _fingerprint
+from s10.runtime.checkpoint_files import CheckpointFolder
+from s10.runtime.checkpoints import _fingerprint
 from s10.runtime.signals import SIGNALS
 from s10.submissions.pitfalls import PITFALLS
 
