@@ -16,12 +16,11 @@
 # behind each; what each of them is worth, measured by leaving it out; and what to demand of such a
 # measurement: paired seeds, equal time, a rival that was tuned with the same care.
 #
-# **You need** notebooks 0 and 3, and a little linear algebra: covariance, eigenvectors, singular
-# values.
+# **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
 #
-# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1;
-# on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. The shapes are taken
-# without CIFAR-10 and internet, or for `setup(data="shapes")` below.
+# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1; on
+# Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
+# downloaded, drawn shapes are used (or with `setup(data="shapes")` below).
 
 # %% [markdown]
 # ## Set-up
@@ -41,9 +40,10 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # %% [markdown]
 # ## Where the time goes
 #
-# Nearly all of it goes into the multiplications of convolutions. A convolution computes its output
-# one number at a time: the kernel lies on a small square of the input, in all input channels;
-# each of its weights is multiplied by the number under it; and the products are added up.
+# On a CPU, most of it goes into the multiplications of convolutions (85 to 90 % of a step, in a profile
+# on two cores). A convolution computes its output one number at a time: the kernel lies on a small
+# square of the input, in all input channels; each of its weights is multiplied by the number under it;
+# and the products are added up.
 #
 # ### Exercise 5.1
 # How many multiplications does a convolution make for one image in the forward pass? Its kernel is
@@ -176,13 +176,13 @@ show(WhitenedNet.whiten)
 # %% [markdown]
 # ## Trick 2: Dirac initialization
 #
-# A convolution with random filters scrambles its input. With six in a row, the last one sees little
-# of the image until those before it have learned something. Here the first filters of every
-# convolution are a single 1 in their middle: the layer copies its input. Only where there are more
-# filters than input channels, the remaining ones are random
-# ([Zagoruyko & Komodakis 2017](https://arxiv.org/abs/1706.00388) call it *Dirac*). So at the start
-# the signal gets through as it does along a shortcut, though a batch norm and a GELU follow, and
-# nothing keeps the copy once the filters are trained.
+# A convolution with random filters scrambles its input. With six in a row, the last one sees little of
+# the image until those before it have learned something. Here filter i is zero everywhere but for a 1
+# in the middle of input channel i, so output channel i is a copy of input channel i. Only where there
+# are more filters than input channels, the remaining ones are random ([Zagoruyko & Komodakis
+# 2017](https://arxiv.org/abs/1706.00388) call it *Dirac*). So at the start the signal gets through as
+# it does along a shortcut, though a batch norm and a GELU follow, and nothing keeps the copy once the
+# filters are trained.
 
 # %%
 from s10.speed.whitened_net import dirac_init_
@@ -210,8 +210,8 @@ print("singular values of M·Mᵀ·M:      ", [round(s, 3) for s in torch.linalg
 # %% [markdown]
 # Along (1, 1) this momentum is 19 times as strong as along (1, −1); in U·Vᵀ both count the same.
 #
-# A singular value decomposition at each step would be slow. The last line shows the way out. It is
-# the *cube* of the singular values, 3.8³ and 0.2³, because U and V cancel:
+# A singular value decomposition at each step would be slow. The last line shows the way out. It is the
+# *cube* of the singular values, 3.8³ and 0.2³, because VᵀV and UᵀU are identities:
 #
 # (U·S·Vᵀ) (U·S·Vᵀ)ᵀ (U·S·Vᵀ) = U·S·VᵀV·S·UᵀU·S·Vᵀ = U·S³·Vᵀ
 #
@@ -247,8 +247,8 @@ show(orthogonalize)
 figures.newton_schulz()
 
 # %% [markdown]
-# Three iterations are not many. Here are the gradients of all six convolutions at the first step of
-# this network, and the steps that Muon makes of them:
+# Muon usually takes five iterations, this recipe three. Here are the gradients of all six convolutions
+# at the first step of this network, and the steps that Muon makes of them:
 
 # %%
 from s10.speed.recipes import LAPTOP
@@ -337,11 +337,11 @@ env.add_caption(s10.plot_images(both, columns=len(small)), "32 × 32 and 24 × 2
 # %% [markdown]
 # ## Trick 6: more label smoothing
 #
-# Label smoothing (notebook 0; [Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 7)
-# asks for less than 1 on the right class. Here it is 0.2: 0.82 on the right class and 0.02 on each
-# of the nine others. Ever larger logits then no longer make the loss smaller. The network stops
-# pulling at images that it has right, and the gradients are left to the others. The recipe of
-# notebook 3 has half as much, 0.1.
+# Label smoothing (notebook 0; [Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 7) asks
+# for less than 1 on the right class. Here it is 0.2: 0.82 on the right class and 0.02 on each of the
+# nine others. Beyond a certain margin, larger logits no longer lower the loss. So images that are
+# already right stop driving the weights, and the others count for more. The recipe of notebook 3 has
+# half as much, 0.1.
 #
 # ## All differences
 #
@@ -381,13 +381,13 @@ print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
 # | `lr_max` | another optimizer, another unit (trick 3); 0.08 was no better, 0.2 worse |
 # | `lr_min` | a quarter of the peak: Muon's steps have a bounded length, so the rise can begin higher |
 # | `final_lr` | a hundredth of the peak: here the LR *is* annihilated, which the assignment rules out |
-# | `momentum_max`, `momentum_min` | constant, as in airbench94_muon by Jordan; 0.8 was worse with this LR |
+# | `momentum_max`, `momentum_min` | constant, as in Jordan's own program with Muon ([airbench94_muon](https://github.com/KellerJordan/cifar10-airbench)); 0.8 was worse with this LR |
 # | `beta2` | of AdamW, for the weights that are no filters: it forgets faster, as the run is short |
 # | `weight_decay` | Muon resets the length of the filters, so decay would change nothing |
 # | `label_smoothing` | trick 6 |
 # | `alternating_flips` | trick 4 |
 # | `low_res_fraction`, `low_res_size` | trick 5 |
-# | `tta_views` | no difference: 1 view of each test image, as in notebook 3, which shows what several views bring; the recipe `laptop-94` has six, and says so |
+# | `tta_views` | listed only because the recipe of notebook 3 has no such setting: both test one view; the recipe `laptop-94` has six, and says so |
 # | optimizer | trick 3 |
 # | network | tricks 1 and 2; one more GELU and the last maximum are function calls, not modules; one convolution, the whitening one, is not trained |
 #
@@ -449,7 +449,7 @@ print(f"{recipe.epochs * before / fast.epochs / here:.1f} times less work")
 # ## The gain of each trick
 #
 # Each of them was left out alone, everything else as it is, with two seeds. (Muon was replaced by
-# the assignment's AdamW, with the LR, momenta, β2 and weight decay of notebook 3.) **Your prediction
+# notebook 3's AdamW, with the LR, momenta, β2 and weight decay of notebook 3.) **Your prediction
 # first**: which one is missed most? Is there one that is not missed at all?
 
 # %%
@@ -470,16 +470,16 @@ print("\nlargest gain:", table["ingredient"][0], "– you said:", my_best_trick)
 plot_ablation(table, three.std(ddof=1))
 
 # %% [markdown]
-# `gain` is what the full recipe has more, in points of test accuracy, with the same seed: once for
+# `gain`: by how many points of test accuracy the full recipe is better with the same seed, once for
 # each seed, and the mean. `time` is the training time without the trick relative to that of the full
 # recipe. Each run had one core, with another run beside it, and such times scatter by a tenth; only
 # that of low resolution stands out.
 #
-# **How large is the noise?** Look at the first two lines of the output: even with the *same seed*,
-# the runs on one core and on two differ (sums are rounded in another order). So do not count on
-# paired seeds to remove the noise. If they removed none, a difference of two runs would scatter by √2
-# times the standard deviation of one, and the mean of two such differences by one again: the gray
-# band.
+# **How large is the noise?** Look at the first two lines of the output: even with the *same seed*, the
+# runs on one core and on two differ (sums are rounded in another order). So do not count on paired
+# seeds to remove the noise. If they removed none, a difference of two runs would scatter by √2 times
+# the standard deviation of one, and the mean of two such differences by one standard deviation again:
+# the gray band.
 #
 # - *Muon* gains most, more than a point with both seeds, several times the noise. But its rival
 #   is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. So this is what Muon
@@ -541,10 +541,11 @@ print(exercises.compare_guess("difference", my_difference, differences["mean"].i
 env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# With the same seed, both had the same images and the same number of steps. At a high LR the weights
-# jump around in the valley and cannot reach its bottom (the ball of notebook 0); when the LR falls,
-# they settle. So the accuracy *in the middle of a run* says little about where it will end: a run of 7
-# epochs looks bad after 2, and a run of 2 epochs has finished by then. Two consequences:
+# With the same seed, both had the same images and the same number of steps. Each batch's gradient is
+# noisy, so at a high LR the weights keep jumping around the bottom of the valley; when the LR falls,
+# they settle. (The ball of notebook 0 had no noise; that is why it arrived.) So the accuracy *in the
+# middle of a run* says little about where it will end: a run of 7 epochs looks bad after 2, and a run
+# of 2 epochs has finished by then. Two consequences:
 #
 # - Never compare runs of different lengths at the same epoch, nor stop a run early and call the result
 #   its accuracy. Say how long the schedule was.
@@ -555,7 +556,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # - **Time is work divided by speed.** Here the work became less. Count it before you optimize.
 # - **A good reason is not a measurement.** Tricks are handed on because they came with a success.
 #   Leave out one at a time.
-# - **A measurement is not fair yet.** Ask what the noise is, whether the seeds are paired, whether the
+# - **A measurement is not yet a fair comparison.** Ask what the noise is, whether the seeds are paired, whether the
 #   rival was tuned, and whether both had the same time.
 #
 # ## Go on
@@ -632,20 +633,23 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # 1. The time of a run is its multiplications: channels in × channels out × kernel² × pixels for each
 #    convolution and image, three times that with the backward pass.
-# 2. Whitening, Dirac initialization and Muon make the first steps count; alternating flips and
-#    label smoothing take more from each image; low resolution makes the first epochs cheaper.
+# 2. Whitening, Dirac initialization and Muon are meant to make the first steps count, alternating flips
+#    and label smoothing to take more from each image, low resolution to make the first epochs cheaper.
+#    Here Muon gained most, and Dirac initialization nothing with either of two seeds.
 # 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum.
 # 4. What a trick is worth, only its absence tells: seed with seed, against the noise of equal runs,
 #    at equal time, and against a rival tuned with the same care.
 # 5. Much of the accuracy comes when the LR falls, so a run in its middle tells little about its end.
 #
-# **Eight questions.** Answer each before you unfold it.
+# ## Questions
+#
+# Answer each before you unfold it.
 #
 # <details><summary>1. Why has half the width about a quarter of the multiplications?</summary>
 #
 # Each convolution multiplies channels in × channels out, and both are halved.
 # </details>
-# <details><summary>2. What is white about a whitened patch?</summary>
+# <details><summary>2. What holds for the twelve numbers of a whitened patch?</summary>
 #
 # Its twelve numbers are uncorrelated, and each has the variance 1.
 # </details>

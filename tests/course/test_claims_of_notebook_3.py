@@ -64,7 +64,7 @@ CLAIMS = [
     ("In the last epochs the LR falls to almost nothing, the curve is smooth",
      lambda: all(largest_fall(c[-4:]) < 0.2 for c in curves("test_accuracy"))),
     ("it keeps rising", lambda: all(c[-1] > c[-6] + 1 for c in curves("test_accuracy"))),
-    ("the last epoch is the best, or all but the best",
+    ("the last epoch is the best or close to it",
      lambda: all(c[-1] > c.max() - 0.1 for c in curves("test_accuracy"))),
     ("after the first epoch it lies below the test accuracy",
      lambda: all(train[0] < test[0] for train, test in zip(
@@ -74,8 +74,8 @@ CLAIMS = [
      "about 94 %", lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
      and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
     ("no setting gains half a point with any of these seeds", lambda: gains().max() < 0.5),
-    ("three lose with each of them", lambda: sum(gains().max(axis=1) < 0) == 3),
-    ("at width 16 the training accuracy ends at 92 %, at width 64 near 99 %",
+    ("three make the result worse with each of them", lambda: sum(gains().max(axis=1) < 0) == 3),
+    ("at width 16 the training accuracy ends at 92 % (on augmented images), at width 64 near 99 %",
      lambda: np.allclose(final_training_accuracy(16), 92, atol=0.5)
      and np.allclose(final_training_accuracy(64), 98.6, atol=0.4)),
 ]  # fmt: skip
