@@ -20,7 +20,7 @@
 # batch norm, momentum, Adam and weight decay.
 #
 # **Time** to run all cells: about 2 minutes on 2 CPU cores (measured, with a quarter of the
-# network's width), with drawn shapes about 2; on Colab's T4 GPU about 3, at full width
+# network's width); on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
 

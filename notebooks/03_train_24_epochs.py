@@ -21,7 +21,7 @@
 # notebook 0, LRMIN and LRMAX in notebook 1, the one-cycle schedule in notebook 2.
 #
 # **Time** to run all cells: about 10 minutes on 2 CPU cores (measured, with a quarter of the
-# network's width), with drawn shapes about 2; on Colab's T4 GPU about 8, at full width
+# network's width); on Colab's T4 GPU about 8, at full width
 # (estimated). Add an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
 

@@ -20,7 +20,7 @@
 # one cycle and the network.
 #
 # **Time** to run all cells: about 4 minutes on 2 CPU cores (measured, with a quarter of the network's
-# width), with drawn shapes about 2; on Colab's T4 GPU about 4, at full width (estimated). Add half an
+# width); on Colab's T4 GPU about 4, at full width (estimated). Add half an
 # hour for the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are used (or with
 # `setup(data="shapes")` below).
 

@@ -18,7 +18,7 @@
 #
 # **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
 #
-# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured), with drawn shapes about 1; on
+# **Time** to run all cells: about 3 minutes on 2 CPU cores (measured); on
 # Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
 # downloaded, drawn shapes are used (or with `setup(data="shapes")` below).
 
@@ -40,8 +40,7 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # %% [markdown]
 # ## Where the time goes
 #
-# On a CPU, most of it goes into the multiplications of convolutions (85 to 90 % of a step, in a profile
-# on two cores). A convolution computes its output one number at a time: the kernel lies on a small
+# On a CPU, most of it goes into the multiplications of convolutions. A convolution computes its output one number at a time: the kernel lies on a small
 # square of the input, in all input channels; each of its weights is multiplied by the number under it;
 # and the products are added up.
 #
