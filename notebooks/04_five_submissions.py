@@ -194,9 +194,10 @@ print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest
 # happens when a notebook is run twice and a README written once, and it is why `s10 train` writes
 # recipe and log into one folder.
 #
-# ### Exercise 4.2 The fit used 24 numbers; one is enough, if you know the rest. `OneCycleLR` rises in a
-# straight line from LRMAX / 10 at step 0 to LRMAX at step 0.2 · 2352 − 1 = 469.4. The log's first LR
-# was printed after 98 steps. Which LRMAX follows from it? (It should be close to the fitted one.)
+# ### Exercise 4.2
+# The fit used 24 numbers; one is enough, if you know the rest. `OneCycleLR` rises in a straight line
+# from LRMAX / 10 at step 0 to LRMAX at step 0.2 · 2352 − 1 = 469.4. The log's first LR was printed
+# after 98 steps. Which LRMAX follows from it? (It should be close to the fitted one.)
 
 # %%
 def lr_max_from(lr):
@@ -413,9 +414,10 @@ exercises.submissions.lowest_loss(lowest)
 # which era1-s10-strided has, changes nothing: the softmax of log-probabilities gives the
 # probabilities back.
 #
-# ### Exercise 4.4 Notebook 0 had both kinds of weight decay: *L2* adds decay · weight to the gradient,
-# *decoupled* decay shrinks the weight directly by lr · decay · its old value. Write the first step of
-# Adam with either; without decay the weight changes by −lr · g / |g| for a gradient g.
+# ### Exercise 4.4
+# Notebook 0 had both kinds of weight decay: *L2* adds decay · weight to the gradient, *decoupled* decay
+# shrinks the weight directly by lr · decay · its old value. Write the first step of Adam with either;
+# without decay the weight changes by −lr · g / |g| for a gradient g.
 
 # %%
 def first_step(weight, gradient, lr, decay, decoupled):

@@ -486,7 +486,7 @@ def composed(*steps):
         (pipeline(cutout=0), {"CutOut": "yours has none"}),
         (pipeline(cutout=16), {"CutOut": "yours cuts out up to 16x16, most often 16x16"}),
         (torchvision(side=6), {"CutOut": "up to 6x6"}),
-        (composed(PAD, CROP, FLIP, CUTOUT, A.VerticalFlip(p=0.5)), {"extra": "5"}),
+        (composed(PAD, CROP, FLIP, CUTOUT, A.VerticalFlip(p=0.5)), {"extra": "yours changes"}),
         (torchvision(4, 0.5, 8, 1.0, T.RandomGrayscale()), {"extra": "1"}),
         (torchvision(4, 0.5, 8, 1.0, T.ColorJitter(0.4)), {"transforms": "by more than a shift"}),
         (torchvision(4, 0.5, 8, 1.0, T.RandomRotation(15)), {"transforms": "by more than a shift"}),
