@@ -25,9 +25,11 @@
 # %% [markdown]
 # ## The assignment
 #
-# Train a given residual network on CIFAR-10, 60,000 photographs of 32 × 32 pixels in ten classes, to
-# at least 90 % of the test images, in 24 epochs. This is what it asks for, in our words, and where
-# it is answered:
+# Train a given residual network on CIFAR-10, 60,000 photographs of 32 × 32 pixels in ten classes, until
+# it classifies at least 90 % of the test images correctly, in 24 epochs. (A *batch* is the set of
+# images used in one step, an *epoch* one pass over all training images.) The table puts the
+# requirements in our words and says which notebook explains each; do not worry about words that you do
+# not know yet:
 #
 # | part | asked for | notebook |
 # | --- | --- | --- |
@@ -36,14 +38,15 @@
 # | layer 2 | 3×3 convolution → max pooling → batch norm → ReLU, 256 channels | 3 |
 # | layer 3 | as layer 1, 512 channels | 3 |
 # | end | 4×4 max pooling, a fully connected layer, softmax (which PyTorch's loss contains) | 3 |
-# | augmentation | pad by 4 pixels and crop 32 × 32 at random; flip left and right; CutOut of 8 × 8 | 1 |
+# | augmentation | pad by 4 pixels and crop 32 × 32 at random; flip left and right; CutOut of 8 × 8; with albumentations | 1 |
 # | LRMIN, LRMAX | to be found by experiment | 1 |
 # | schedule | one cycle over 24 epochs, largest LR at epoch 5, no annihilation | 2 |
 # | training | batches of 512, Adam, cross-entropy | 0 (what they are), 3 |
 # | result | 90 % test accuracy, class-wise accuracy, misclassified images | 3 |
 # | code | a package with the model in `custom_resnet.py`; the notebook installs and imports it | 3 |
 #
-# Notebook 4 looks at what five published solutions did; notebook 5 is faster.
+# Notebook 4 looks at what five published solutions did; notebook 5 trains faster. `s10` is the course's
+# package: `s10.check_assignment` tells line by line whether your own code meets the assignment.
 
 # %% [markdown]
 # ## Set-up
@@ -171,10 +174,11 @@ plt.show()
 # - m ← β1 · m + (1 − β1) · g, of the gradients,
 # - v ← β2 · v + (1 − β2) · g², of their squares.
 #
-# The step is **LR · m / √v**. The root of the mean square says how large gradients usually are for
-# this weight, so what is left of m / √v is the direction, and how well the gradients agree about it:
-# ±1 if all are equal, near 0 if they cancel out. A weight whose gradients are a thousand times
-# smaller takes steps of the same length. (A tiny ε, 10⁻⁸, is added to √v against a division by zero.)
+# The weight changes by **−LR · m / √v**. The root of the mean square says how large gradients usually
+# are for this weight, so what is left of m / √v is the direction, and how well the gradients agree
+# about it: ±1 if all are equal, near 0 if they cancel out. A weight whose gradients are a thousand
+# times smaller takes steps of the same length. (A tiny ε, 10⁻⁸, is added to √v against a division by
+# zero.)
 #
 # Both averages start at 0, too small at first. So Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ in step
 # t = 1, 2, …, the *bias correction*.
@@ -268,24 +272,24 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
     print(exercises.compare_guess(f"{name}: times longer", guess, ratio))
 
 # %% [markdown]
-# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's
-# do not grow with β1. They have the length LR while all gradients agree, and *shrink* with a
-# larger β1 when the gradients are noise that averages out. So the LR of SGD means nothing for Adam,
-# and what is said about SGD's momentum need not hold for β1. Notebook 2 lowers it while the LR is
-# high, and notebook 3 measures what that brings.
+# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's do
+# not grow with β1. They have the length LR while all gradients agree, and *shrink* with a larger β1
+# when the gradients are noise that averages out. So an LR that suits SGD says nothing about the right
+# one for Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2 lowers it while
+# the LR is high, and notebook 3 measures what that brings.
 
 # %% [markdown]
 # ## Weight decay: two things with one name
 #
-# Small weights make a smoother function, which often generalizes better. There are two ways to
+# Small weights make a smoother function, which often does better on new images. There are two ways to
 # keep them small, with a factor λ:
 #
-# - **L2**: add λ · w to the gradient (it is that of a term ½ λ w² in the loss). The optimizer sees
+# - **L2**: add λ · w to the gradient (λ · w is the gradient of an extra term ½ λ w² in the loss). The optimizer sees
 #   one gradient, g + λ · w.
 # - **Decoupled**: the optimizer sees g; and apart from that the weight shrinks in each step,
 #   w ← w − LR · λ · w ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101)).
 #
-# For plain SGD they are the same. Adam divides all that is in the gradient by √v.
+# For SGD without momentum they are the same. Adam divides all that is in the gradient by √v.
 #
 # **Your prediction first**: some weights get noise of size 3 as their gradient, others of size 0.03.
 # Adam with L2: which come closer to 0?
@@ -327,19 +331,19 @@ nearest = [min(ends["Adam, L2", seed], key=ends["Adam, L2", seed].get) for seed 
 print("closer to 0 with Adam and L2, by seed:", *nearest, "– you said:", my_smaller, sep="  ")
 
 # %% [markdown]
-# All weights should have shrunk by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With decoupled decay
-# they do, whatever their gradients. With L2 in Adam it depends on the gradient's size: the
-# decay of a weight with large gradients is divided by a large √v and nearly lost; where gradients are
-# small, λ · w is most of what Adam sees, and is scaled up to full steps. So Adam needs decoupled
+# All weights should have shrunk by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With decoupled decay they
+# do, whatever their gradients. With L2 in Adam it depends on the gradient's size: the decay of a weight
+# with large gradients is divided by a large √v and nearly lost; where gradients are small, λ · w is
+# most of what Adam sees, and is scaled up to full steps. So with Adam one usually takes decoupled
 # decay, called AdamW in PyTorch. Notebook 4 shows what L2 in Adam costs on CIFAR-10.
 
 # %% [markdown]
 # ## Label smoothing
 #
-# The network gives one number for each class, the *logits*. The softmax makes probabilities p of
-# them, and the *cross-entropy* compares these with targets t: −Σ t · ln p, summed over the classes.
-# Usually t is 1 for the true class and 0 for the others. The loss then falls as long as the logit
-# of the true class grows, and never ends.
+# The network gives one number for each class, its *logit*. The softmax turns the logits into
+# probabilities p, and the *cross-entropy* compares them with targets t: −Σ t · ln p, summed over the
+# classes. Usually t is 1 for the true class and 0 for the others. The loss then keeps falling as the
+# logit of the true class grows, and never reaches a minimum.
 #
 # *Label smoothing* of ε takes ε from the 1 and shares it out equally among all classes, the true one
 # among them. For ε = 0.1 and ten classes t is 0.91 for the true class and 0.01 for the other nine.
@@ -385,18 +389,19 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# Without smoothing, more is always better. With it the loss has a minimum, at a margin of about 4.5:
-# to be surer than that costs. Two consequences for reading curves: a training loss with label
-# smoothing of 0.1 cannot fall below 0.50, however good the network; and it must not be compared
-# with a loss without. A network that guesses has the loss ln 10 = 2.30 either way.
+# Without smoothing, more is always better (12 is only where the curve is cut off). With it the loss has
+# a minimum, at a margin of about 4.5; more confidence than that raises the loss. Two consequences for
+# reading curves: a training loss with label smoothing of 0.1 cannot fall below 0.50, however good the
+# network; and it must not be compared with a loss without. A network that gives every class 10 % has
+# the loss ln 10 = 2.30 either way.
 
 # %% [markdown]
 # ## Batch norm
 #
-# Each layer's output is the next one's input. In a deep stack the sizes can drift: a little smaller
-# in each layer, and nothing is left in the end. *Batch norm*
-# ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) measures each channel over the batch, and
-# over height and width, and puts it right:
+# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift: a
+# little smaller in each layer, until almost nothing is left. *Batch norm* ([Ioffe & Szegedy
+# 2015](https://arxiv.org/abs/1502.03167)) measures each channel's mean and variance over the batch,
+# height and width, and standardizes it:
 #
 # y = scale · (x − mean) / √(variance + ε) + shift
 #
@@ -446,9 +451,9 @@ panels[0].legend()
 plt.show()
 
 # %% [markdown]
-# Without batch norm, what tells one image from another shrinks: at layer 5 a channel's standard
+# Without batch norm, the spread of a channel's values shrinks: at layer 5 a channel's standard
 # deviation is less than a thirtieth of that at layer 1, for each seed. With batch norm it is 1 in every
-# layer, for any initial weights.
+# layer, whatever the scale of the initial weights.
 
 # %% [markdown]
 # ### Exercise 0.3
@@ -483,8 +488,8 @@ exercises.blocks.batch_norm(batch_norm)
 # running mean ← 0.9 · running mean + 0.1 · mean of the batch,
 #
 # and the same for the variance. After `model.eval()` they take the place of the batch's own;
-# `model.train()` goes back. (PyTorch calls the 0.1 `momentum`, although it is the share of the *new*
-# value.)
+# `model.train()` goes back. They start at 0 and 1. (PyTorch calls the 0.1 `momentum`, although it is
+# the share of the *new* value.)
 
 # %%
 torch.manual_seed(0)
@@ -513,7 +518,7 @@ plt.show()
 # **Your prediction first**: order the three from best to worst.
 
 # %%
-my_order = None  # such as ("eval", "train, mixed", "train, sorted")
+my_order = None  # the names "train, sorted", "train, mixed" and "eval", best first
 
 # %%
 def draw_points(count):
@@ -605,14 +610,14 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
     print(f"{name:8}  derivative of {depth} layers: {start.grad:.3g}")
 
 # %% [markdown]
-# 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a way back that no weight can
-# block. (It can become too large instead.)
+# 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
+# weights. (It can become too large instead.)
 #
 # Now real layers: 16 convolutions at their initial weights, and the length (norm) of the gradient
 # that each gets from one batch of 64 images; without batch norm and with.
 #
-# **Your prediction first**: plain, without batch norm. The gradient of the first of the 16 layers is
-# how many times that of the last?
+# **Your prediction first**: plain, without batch norm. Divide the gradient of the first of the 16
+# layers by that of the last: which power of ten do you expect?
 
 # %%
 my_ratio = None
@@ -672,14 +677,15 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
-# one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets
-# a sixth to a third. But sums also grow from layer to layer, and so do these gradients: look at their size.
+# one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
+# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: look at the
+# height of their bars.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
-# gradient of the last, in the residual one 3 to 7 times; the gap is smaller for each seed. At 16
-# layers and before any training, batch norm alone does most of it. What shortcuts bring beyond
-# that shows in training, and in deeper networks: notebook 3 trains 49 layers with and without, and
-# asks whether the assignment's few layers need them.
+# gradient of the last, in the residual one 3 to 7 times; with every seed the residual network has the
+# smaller ratio. At 16 layers and before any training, batch norm alone does most of it. What shortcuts
+# bring beyond that shows in training, and in deeper networks: notebook 3 trains 49 layers with and
+# without, and asks whether the assignment's few layers need them.
 #
 # ## Recap
 #
@@ -687,7 +693,7 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 #    is; it is found by trying.
 # 2. SGD's momentum adds gradients up and lengthens the steps. Adam's β1 averages gradients, its β2
 #    their squares; its steps have about the length of the LR at most, whatever β1 is.
-# 3. Weight decay belongs beside Adam (AdamW), not in its gradient.
+# 3. With Adam, weight decay is applied to the weights directly (AdamW), not through the gradient.
 # 4. Label smoothing gives the loss a lowest value above 0: 0.50 for 0.1 and ten classes. Batch norm
 #    uses the batch in training and running statistics at test time, so call `model.eval()`.
 # 5. A shortcut adds 1 to the derivative, so the gradient reaches the first layers.
@@ -732,7 +738,7 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 #
 # <details><summary>8. What is the derivative of x + F(x), and why does it help the first layers?</summary>
 #
-# 1 + F′(x). The product over many layers does not vanish when all F′ are small.
+# 1 + F′(x). The product over many layers stays near 1, and does not vanish, when all F′ are small.
 # </details>
 #
 # **Next**: notebook 1 finds the learning rate.

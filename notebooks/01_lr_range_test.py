@@ -27,8 +27,8 @@
 # %% [markdown]
 # ## Set-up
 #
-# (On Kaggle switch Internet on first, in the panel on the right.) The last lines of its output say what this machine is and how long the 24 epochs of the
-# assignment (notebook 3) would take on it.
+# On Kaggle, first switch on Internet in the panel on the right. The last lines that the set-up prints
+# say what this machine is and how long the 24 epochs of the assignment (notebook 3) would take on it.
 
 # %% tags=["install"]
 try:
@@ -62,10 +62,11 @@ env.add_caption(s10.plot_images(images, names, columns=len(classes), title=title
 
 # %% [markdown]
 # Each pixel is three bytes, 0 to 255. The network wants numbers around zero, so each channel is
-# *normalized*: its mean is subtracted and the rest divided by its standard deviation, both taken
-# over all pixels of all training images. Why around zero? A layer's output is a weighted sum of its
-# inputs. If all inputs are positive, the gradients of a neuron's weights all have the same sign in a
-# step: they can only grow together or shrink together, and training zigzags.
+# *normalized*: its mean is subtracted and the rest divided by its standard deviation, both taken over
+# all pixels of all training images. Why around zero? A layer's output is a weighted sum of its inputs.
+# If all inputs are positive, then for a single image the gradients of a neuron's weights all have the
+# same sign: they are pushed up together or down together. Averaged over a batch the effect is weaker,
+# but training tends to zigzag.
 
 # %%
 print("classes ", ", ".join(dataset.classes))
@@ -74,13 +75,14 @@ print("mean    ", dataset.mean)
 print("std     ", dataset.std)
 
 # %% [markdown]
-# ## Augmentation: never the same image twice
+# ## Augmentation: hardly ever the same image twice
 #
 # A cat that is moved by three pixels, mirrored, or partly covered is still a cat. Showing the
 # network such variants keeps it from memorizing the training images. The assignment has
 # three steps:
 #
-# 1. **pad and crop**: add 4 pixels on each side, then cut a 32 × 32 window at a random place
+# 1. **pad and crop**: add 4 pixels on each side (here by
+#    mirroring the edge), then cut a 32 × 32 window at a random place
 #    ([He et al. 2015](https://arxiv.org/abs/1512.03385), section 4.2);
 # 2. **flip**: mirror left and right, with probability ½;
 # 3. **CutOut**: cover a random 8 × 8 square with the mean color
@@ -231,14 +233,15 @@ axes = pd.DataFrame({**runs, "a guess": guess}).plot(
 )
 
 # %% [markdown]
-# Too small, and the run ends before anything is learned. Too large, and each step jumps over the
-# valley that it should descend into. (Notebook 0 shows it with a ball in a valley.) The LRs that work
-# span two or three powers of ten, and no other setting does as much harm when it is
-# wrong ([Smith 2015](https://arxiv.org/abs/1506.01186), section 3;
-# [Smith 2018](https://arxiv.org/abs/1803.09820)).
+# Too small, and the run ends before anything is learned. Too large, and each step jumps over the valley
+# that it should descend into. (Notebook 0 shows it with a ball in a valley.) It is the first setting to
+# get right ([Smith 2015](https://arxiv.org/abs/1506.01186), section 3; [Smith
+# 2018](https://arxiv.org/abs/1803.09820)).
 #
-# **A range test** finds them in one short run: start with an LR that is far too small, multiply it
-# after each batch, and watch the loss. In code it is `losses_at` with growing `rates`.
+# **A range test** finds LRs that work in one short run: start with an LR that is far too small,
+# multiply it after each batch, and watch the loss. In code it is `losses_at` with growing `rates` (and
+# batches enough for all of them). Its outcome is two numbers: **LRMIN** and **LRMAX**, the lowest and
+# the highest LR of the schedule in notebook 2.
 
 # %%
 figures.lr_range_anatomy()
@@ -293,11 +296,11 @@ print(f"factor a batch {factor:.4f}; batches for a factor of ten {np.log(10) / n
 my_lr_max = None  # for example 3e-2
 
 # %% [markdown]
-# The optimizer is Adam ([Kingma & Ba 2014](https://arxiv.org/abs/1412.6980)), with the momentum
-# (β1) that the one-cycle policy of notebook 2 will use where the LR is largest. The test is run
-# over three seeds: other initial weights, other batches. The procedure follows
-# [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder): the loop above, in the precision
-# that is fastest here, and the curve smoothed.
+# The optimizer is Adam ([Kingma & Ba 2014](https://arxiv.org/abs/1412.6980)) with the recipe's
+# decoupled weight decay (AdamW, notebook 0), and with the momentum (β1) that the one-cycle policy of
+# notebook 2 will use where the LR is largest. The test is run over three seeds: other initial weights,
+# other batches. The procedure follows [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder):
+# the loop above, in the precision that is fastest here, and the curve smoothed.
 
 # %% jupyter={"outputs_hidden": true}
 def make_model():
@@ -333,17 +336,18 @@ for seed, curve in found.curves.groupby("seed"):
 # In the stored range tests on CIFAR-10 each seed begins above ln 10, passes it between 1e-4 and 4e-4,
 # and is lowest between 2e-3 and 2e-2.
 #
-# **LRMIN** is where the loss begins to fall. That is not where the network begins to learn: there it
-# only becomes less wrong. A small LRMIN does no harm, as the LR leaves it at once (notebook 2).
+# Call the drop from the first loss to the lowest one the *fall*. **LRMIN** is where the loss begins to
+# fall. That is not where the network begins to learn: there it only becomes less wrong. A small LRMIN
+# does no harm, as the LR leaves it at once (notebook 2).
 #
 # **LRMAX** is chosen from the valley. At its left edge the network would learn well, but slowly. At its
 # right edge training has begun to fail, and the test, where each LR acts for one batch only, is kind to
 # large LRs: in training the LR stays there for hundreds of batches. The middle keeps away from both.
 #
 # But *where exactly* is the middle of a noisy curve? Many tools take the LR at the steepest slope.
-# Published solutions of this very assignment got suggestions from 4.3e-4 to 5.5e-2 from that.
-# Our rule uses *crossings of a level*. In the stored tests its LRMAX moves by a factor of 1.4 from seed to
-# seed, the LR of the steepest slope by 2.7.
+# Published solutions of this very assignment got suggestions from 4.3e-4 to 5.5e-2 from that. Our rule
+# asks instead where the curve crosses a level: a tenth of the fall, nine tenths of it. In the stored
+# tests its LRMAX moves by a factor of 1.4 from seed to seed, the LR of the steepest slope by 2.7.
 
 # %%
 from s10 import lr_finder
@@ -421,8 +425,8 @@ exercises.lr_range.middle_of_seeds(middle_of_seeds)
 # for each, a *new* network is trained for one epoch, and its training accuracy is noted. To be quick, an
 # epoch here has 5,000 images only, so a network takes ten steps.
 #
-# **Your prediction first.** Of these 20 LRs, how many will reach half of the best accuracy above
-# chance?
+# **Your prediction first.** Subtract chance (10 % for ten classes) from each accuracy. How many of the
+# 20 LRs will reach at least half of the best value?
 
 # %%
 my_count = None  # 0 to 20
@@ -470,8 +474,10 @@ print(f"per batch {found.lr_max:.2g}, per epoch {closer.lr_max:.2g}")
 # ## From the range test to the recipe's LRMAX
 #
 # The two kinds ask different questions. The first: at which LR is the loss lowest after a short climb?
-# The second: which LR can a new network stand from its first step on? A new network stands less than
-# one that has warmed up, which is one reason for the slow rise of the one-cycle policy (notebook 2).
+# The second: which LR can a new network stand from its first step on? The second number may be smaller
+# because a new network stands less than one that has warmed up, which is one reason for the slow rise
+# of the one-cycle policy (notebook 2). But the two tests also differ in length, measure and rule, so do
+# not read more than the order of magnitude into them.
 
 # %%
 print(f"range test, batch by batch  {found.lr_max:.2g}")
@@ -479,10 +485,10 @@ print(f"range test, by epoch        {closer.lr_max:.2g}")
 print(f"the recipe's LRMAX          {recipe.lr_max:.2g}")
 
 # %% [markdown]
-# A range test gives an order of magnitude, to be tried out. The last step is to train
-# with LRs around it and to compare the accuracy on *held-out training images*, never on the test images.
-# Full width, 24 epochs on 45,000 training images, accuracy on the other 5,000, three seeds
-# (`results/assignment-search-h200.csv`):
+# A range test gives an order of magnitude, to be tried out. The last step is to train with LRs around
+# it and to compare the accuracy on *held-out training images* (kept out of the training, also called a
+# validation set), never on the test images. Full width, 24 epochs on 45,000 training images, accuracy
+# on the other 5,000, three seeds (`results/assignment-search-h200.csv`):
 #
 # | LRMAX | seed 0 | seed 1 | seed 2 | against 0.01, seed by seed |
 # | --- | --- | --- | --- | --- |
@@ -496,15 +502,16 @@ print(f"the recipe's LRMAX          {recipe.lr_max:.2g}")
 #
 # Why then does the recipe take 0.01? It was chosen earlier, from one run for each setting at a quarter
 # of the width, where 0.005 and 0.01 came out alike. It has stayed since, so that all stored runs can be
-# compared. If you choose now, take 0.005. (0.0027, which the test by epoch suggests, has not been
-# trained to the end.)
+# compared. Were we to begin again, we would run the third seed and probably take 0.005. (0.0027, which
+# the test by epoch suggests, has not been trained to the end.)
 
 # %% [markdown]
 # ## Go on
 #
 # What do augmentation and LRMAX change in a short run? Three seeds for each variant, on 10,000 images.
 # Switch on what you like, and predict the sign of the difference first. More images or epochs may give
-# another answer: augmentation is there to prevent memorizing, for which five epochs are hardly enough.
+# another answer: augmentation is there to prevent memorizing, and five epochs are hardly enough to
+# memorize anything. (Nothing is chosen from this, so the test images may be looked at.)
 
 # %%
 from s10.course.experiments import compare_variants, paired_differences
@@ -539,8 +546,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # %% [markdown]
 # ## Recap
 #
-# 1. Images are normalized, then cropped, flipped and partly covered at random, so that the network never
-#    sees the same one twice.
+# 1. Images are normalized, then cropped, flipped and partly covered at random, so that the network
+#    hardly ever sees the same one twice.
 # 2. A range test trains while the LR grows by the same factor with each batch.
 # 3. The loss starts above ln 10, as a new network is confidently wrong; it falls to a valley and rises.
 # 4. LRMAX is the middle of the valley on the log scale, over several seeds: an order of magnitude.
@@ -550,8 +557,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 #
 # <details><summary>1. Why is the mean subtracted from the pixels?</summary>
 #
-# Inputs around zero have both signs, so the gradients of a neuron's weights need not share a sign, and
-# weights can grow and shrink in the same step.
+# Inputs around zero have both signs, so for a single image the gradients of a neuron's weights need not
+# share a sign, and training zigzags less.
 # </details>
 # <details><summary>2. Which three random changes does the assignment make, and what are they for?</summary>
 #

@@ -70,14 +70,14 @@ s10.plot_schedule(rates, None, 98, title="The triangular cyclic LR: three cycles
 # ## One cycle
 #
 # [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over the
-# whole run is enough, with a peak so high that it could not have been used from the start;
-# they call what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in
-# the first 5 of 24 epochs and falls back in the other 19.
+# whole run is enough, with a peak so high that it could not have been used from the start; they call
+# what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in the first 5 of
+# 24 epochs and falls back in the other 19. It reaches LRMAX in the last step of epoch 5.
 #
-# The momentum moves the other way: lowest where the LR is highest
-# ([Smith 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD, momentum m lengthens each
-# step by 1/(1−m) when gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room
-# for a larger LR. Adam's β1 is an average and does not lengthen the step (notebook 0); we mirror it by
+# The momentum moves the other way: lowest where the LR is highest ([Smith
+# 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD, momentum β lengthens each step by
+# 1/(1−β) when gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room for a
+# larger LR. Adam's β1 is an average and does not lengthen the step (notebook 0); we mirror it by
 # convention, and notebook 3 measures what it brings here.
 #
 # **Your prediction first**: the network needs 98 steps for an epoch. At which of the 2,352 steps is
@@ -97,8 +97,8 @@ print(exercises.compare_guess("step of the peak", my_peak, rates.index(max(rates
 figures.one_cycle_arithmetic()
 
 # %% [markdown]
-# It is PyTorch's own `OneCycleLR`, told where to peak and where to end. The subclass only does the
-# arithmetic and stops at the end of the schedule:
+# It is PyTorch's own `OneCycleLR`, told where to peak and where to end. `s10.OneCycle` is a subclass
+# that only does the arithmetic, and stops at the end of the schedule:
 
 # %% tags=["nbval-check-output"]
 show(s10.OneCycle)
@@ -106,9 +106,9 @@ show(s10.OneCycle)
 # %% [markdown]
 # ## The arithmetic, by hand
 #
-# 50,000 images in batches of 512 are 97.66, so 98 batches: 97 full ones and one of 336. Each batch
-# is one step. Epoch 5 ends with the 490th step, and since steps are counted from 0, that is step
-# 489. Between step 0 and step 489 the LR rises in 489 equal steps; between 489 and 2351 it falls in
+# 50,000 images in batches of 512 are 97.66, so 98 batches: 97 full ones and one of 336. Each batch is
+# one step. Epoch 5 ends with the 490th step, and since steps are counted from 0, that is step 489.
+# Between step 0 and step 489 the LR rises in 489 equal increments; between 489 and 2351 it falls in
 # 1,862.
 
 # %% tags=["nbval-check-output"]
@@ -215,17 +215,17 @@ exercises.one_cycle.one_cycle_lr(one_cycle_lr)
 # %% [markdown]
 # ## Annihilation, and its absence
 #
-# In Smith & Topin's policy the last part of training lets the LR fall far below LRMIN; their
-# followers call this the annihilation phase. It is meant to let the weights settle at the very bottom of
-# the valley. PyTorch's `OneCycleLR` does it by default: it ends at the starting LR divided by 10,000. The
-# assignment forbids it: the LR ends *at* LRMIN. (That says little as long as LRMIN is free: ours, 1e-5, is
-# so small that the steps at the end hardly move the weights.)
+# In Smith & Topin's policy the last part of training lets the LR fall far below LRMIN; their followers
+# call this the annihilation phase. It is meant to let the weights settle at the very bottom of the
+# valley. PyTorch's `OneCycleLR` has no separate phase for it, but by default its fall ends at the
+# starting LR divided by 10,000. The assignment forbids it: the LR ends *at* LRMIN. (That says little as
+# long as LRMIN is free: ours, 1e-5, is so small that the steps at the end hardly move the weights.)
 
 # %%
 figures.annihilation()
 
 # %% [markdown]
-# Both curves are the same but for the last few steps.
+# On a linear axis the two could hardly be told apart; on a log axis they part in the last steps.
 
 # %% [markdown]
 # ### Exercise 2.5
@@ -256,14 +256,14 @@ from s10.course.explorer import explore_one_cycle
 explore_one_cycle()
 
 # %% [markdown]
-# ## What the cycle buys: an experiment
+# ## Does the cycle beat a constant LR? An experiment
 #
 # A small run: 10,000 images, 8 epochs, three times. Once with one cycle, once with a constant
 # LR of LRMAX, once with a tenth of that. Same initial weights, same batches; β1 of the constant ones
 # is the mean of the cycle's.
 #
-# **Your prediction first.** Which will be best on the test images, and by how many percentage
-# points ahead of the runner-up?
+# **Your prediction first.** Which will be best on the test images, and by how many percentage points
+# ahead of the runner-up? (Nothing is chosen from it, so test images may be looked at.)
 
 # %%
 my_best = None  # "one cycle", "large constant" or "small constant"
@@ -304,22 +304,23 @@ if len(seeds):
     print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_string())
 
 # %% [markdown]
-# With each stored seed one cycle ends highest and the constant LRMAX lowest. So the large LR that harms
-# when it is constant does no harm in a cycle that begins small, so that the first, wild
-# gradients move little, and falls at the end, so that the weights settle.
+# With each stored seed one cycle ends highest and the constant LRMAX lowest. A likely reason: the cycle
+# begins small, so the first, wild gradients do little damage, and ends small, so the weights can
+# settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes the second
+# away.
 #
-# Is that fair to the constant LR? Not quite: 0.01 and 0.001 leave out what lies between, where
-# notebook 1's range tests point. The last cell of this notebook tries 0.003.
+# Is that fair to the constant LR? Not quite: 0.01 and 0.001 leave out what lies between, where notebook
+# 1's range tests point. The experiment under *Go on* can try 0.003 and 0.005.
 #
 # ## Does a large LR regularize?
 #
-# Smith & Topin saw training with large LRs end with better test results than its training loss would
-# suggest. An explanation is that a large step cannot stay in a narrow valley of the loss, only in
-# a wide one, and that wide valleys generalize better
-# ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836), for small batches, which add noise to each step
-# as large LRs do). It is a hypothesis, and disputed: a network can be rescaled so that its valley
-# becomes as narrow as one likes while its predictions stay the same
-# ([Dinh et al. 2017](https://arxiv.org/abs/1703.04933)). Eight epochs of 10,000 images cannot decide it.
+# Smith & Topin saw training with large LRs end with better test results than the training loss would
+# suggest. An explanation is that a large step cannot stay in a narrow valley of the loss, only in a
+# wide one, and that wide valleys generalize better ([Keskar et al.
+# 2016](https://arxiv.org/abs/1609.04836), for small batches, which add noise to each step as large LRs
+# do). It is a hypothesis, and disputed: a network can be rescaled so that its valley becomes as narrow
+# as one likes while its predictions stay the same ([Dinh et al.
+# 2017](https://arxiv.org/abs/1703.04933)). Eight epochs of 10,000 images cannot decide it.
 #
 # ## Go on
 #
@@ -379,7 +380,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # </details>
 # <details><summary>4. What goes wrong if the scheduler steps once per epoch?</summary>
 #
-# After 24 steps of 2,352 the LR is still close to LRMIN: the cycle hardly begins.
+# After 24 of 2,352 steps the LR has made only 24 / 489, 5 %, of its rise: the run never gets near
+# LRMAX and never comes down again.
 # </details>
 # <details><summary>5. What is annihilation, and where does the assignment's LR end instead?</summary>
 #
@@ -391,7 +393,7 @@ env.add_caption(plot_schedules(table, by="variant"))
 # </details>
 # <details><summary>7. Why does momentum fall while the LR rises, and why does the reason not hold for Adam?</summary>
 #
-# With SGD, momentum m lengthens the steps by up to 1/(1−m), so less of it makes room for a larger LR.
+# With SGD, momentum β lengthens the steps by up to 1/(1−β), so less of it makes room for a larger LR.
 # Adam's β1 is an average of gradients and does not lengthen its steps.
 # </details>
 # <details><summary>8. Why must a fair comparison with one cycle include a constant LR of about 0.003?</summary>

@@ -49,9 +49,9 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # overfitting, which would show in the test loss only; it is a failure to *train*. Layers find it
 # hard to learn to do nothing.
 #
-# The remedy is a *shortcut*: let the layers compute only what should be *added* to their input,
-# x + F(x). Doing nothing is now F = 0, which is easy. And the derivative of the sum is 1 + F′
-# (notebook 0): where F′ is small, the gradient still passes.
+# The remedy is a *shortcut*: let the layers compute only what should be *added* to their input, x +
+# F(x). Doing nothing is now F = 0, which is easy. (The derivative 1 + F′ of notebook 0 helps, too. But
+# these networks have batch norm, with which gradients hardly vanish; so that is not the whole reason.)
 #
 # An experiment: narrow networks of 9 and of 49 convolutions, without and with shortcuts, on 10,000
 # images for 5 epochs. The code is `DeepNet`, folded below. **Your prediction first**: with
@@ -144,10 +144,11 @@ exercises.network.parameters_of_a_block(parameters)
 # %% [markdown]
 # ## The network, block by block
 #
-# The network is close to the one with which David Page won a DAWNBench round
-# ([How to Train Your ResNet, 2018](https://myrtle.ai/learn/how-to-train-your-resnet/)): few layers,
-# wide, and quick to train. The drawing is at width 64, the assignment's. Below it stands how much of
-# the image one unit sees, its *receptive field*; exercise 3.4 computes it.
+# The network is close to the one with which David Page led DAWNBench, a public ranking of fast
+# training, in 2018 ([How to Train Your ResNet,
+# 2018](https://myrtle.ai/learn/how-to-train-your-resnet/)): few layers, wide, and quick to train. The
+# drawing is at width 64, the assignment's. Below it stands how much of the image one unit sees, its
+# *receptive field*; exercise 3.4 computes it.
 
 # %%
 figures.network()
@@ -288,9 +289,9 @@ for width in (64, 32, 16):
     print(f"width {width}: {count:>9,} parameters")
 
 # %% [markdown]
-# ### Exercise 3.4
-# Compute the receptive field: `layers` is a list of (kernel size, stride). A layer with kernel k adds
-# (k − 1) × *jump* pixels, where the jump is the product of the strides before it.
+# ### Exercise 3.4 Compute the receptive field: `layers` is a list of (kernel size, stride). A layer
+# with kernel k adds (k − 1) × *jump* pixels, where the jump is the product of the strides before it. A
+# single pixel has the field 1 and the jump 1.
 
 # %%
 def receptive_field(layers):
@@ -365,9 +366,9 @@ REASONS = {
     "pad": "assignment: shift by up to 4 pixels, a random crop of the padded image",
     "cutout": "assignment: a square of 8 × 8 pixels is hidden (and images are flipped)",
     "peak_epoch": "assignment: the LR peaks at the end of this epoch",
-    "lr_max": "from the range test and held-out images (notebook 1)",
-    "lr_min": "a thousandth, at the start and at the end: no annihilation (notebook 2)",
-    "momentum_min": "β1 of Adam at the peak; it starts and ends at 0.95, against the LR (notebook 2)",
+    "lr_max": "half of it would do as well or better; kept so that stored runs compare (notebook 1)",
+    "lr_min": "a thousandth of LRMAX, at the start and at the end: no annihilation (notebook 2)",
+    "momentum_min": "β1 of Adam at the peak; it starts and ends at 0.95, opposite to the LR (notebook 2)",
     "weight_decay": "decoupled: an L2 term would be rescaled by Adam (notebook 0)",
     "label_smoothing": "not quite certain targets; in training only (notebook 0)",
 }
@@ -388,14 +389,14 @@ my_last = None
 # %% [markdown]
 # ## 24 epochs
 #
-# One line for each epoch. You may stop the cell with the stop button: it finishes the step, the model
-# stays as it is by then, `result.history` has the epochs that are finished, and with one at
-# least the cells below work. Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
+# One line for each epoch. You may stop the cell with the stop button. It finishes the current step and
+# keeps the model; `result.history` has the finished epochs, and the cells below need at least one.
+# Replace `s10.CustomResNet` by `MyResNet` to train your own copy.
 #
-# On Colab the machine may be taken away in the middle. Begin with `setup(keep="drive")`
-# above, and the run is saved on your Google Drive as it goes: after a disconnect run the
-# cells again, and this one resumes where it was, as if nothing had happened. (Kaggle has two T4 GPUs:
-# `!torchrun --nproc-per-node 2 -m s10 train --data cifar10` trains on both, and writes to `runs/`.)
+# On Colab the machine may be disconnected during the run. Begin with `setup(keep="drive")` above, and
+# the run is saved on your Google Drive as it goes: after a disconnect run the cells again, and this one
+# resumes where it was, as if nothing had happened. (Kaggle has two T4 GPUs: `!torchrun --nproc-per-node
+# 2 -m s10 train --data cifar10` trains on both, and writes to `runs/`.)
 
 # %% jupyter={"outputs_hidden": true}
 env.print_estimate(recipe.epochs)
@@ -430,11 +431,11 @@ env.add_caption(s10.plot_curves(history))
 
 # %% [markdown]
 # Three things to look for. While the LR is large, the test curve jumps: the weights move too far in
-# each step for a steady result. In the last epochs the LR falls to almost nothing, the curve is
-# smooth, and it keeps rising: the last epoch is the best, or all but the best. And the training
-# accuracy is measured *during* the epoch on *augmented* images, which are harder; so after the first
-# epoch it lies below the test accuracy, although nothing is wrong. (So it was on CIFAR-10 in each of
-# the stored runs, three at width 16 and five at width 64.)
+# each step for a steady result. In the last epochs the LR falls to almost nothing, the curve is smooth,
+# and it keeps rising: the last epoch is the best or close to it. And the training accuracy is measured
+# *during* the epoch on *augmented* images, which are harder; so after the first epoch it lies below the
+# test accuracy, although nothing is wrong. (So it was on CIFAR-10 in each of the stored runs, three at
+# width 16 and five at width 64.)
 #
 # ## What each setting gains
 #
@@ -474,19 +475,21 @@ plot_ablation(table, full.std(ddof=1))
 # (`without`: test accuracy without it; `gain`: points that the full recipe has more with the same seed.
 # All at width 16. The gray band is the standard deviation of the full recipe over these seeds.)
 #
-# A surprise: no setting gains half a point with any of these seeds, and three lose with each of them. Yet label
-# smoothing had stood out by half a point on held-out training images, in *one run* for each setting; the
-# border and β2 had not been tried at all. The best of many single runs is partly the luckiest. And
-# regularization helps a network that overfits; this narrow one hardly does: at width 16 the training
-# accuracy ends at 92 %, at width 64 near 99 %. Nobody has taken the settings away at width 64 yet, and so
-# few seeds cannot tell a gain of a tenth of a point from none.
+# A surprise: no setting gains half a point with any of these seeds, and three make the result worse
+# with each of them. Yet label smoothing had stood out by half a point on held-out training images, in
+# *one run* for each setting; the border and β2 had not been tried at all. The best of many single runs
+# is partly the luckiest. And regularization helps a network that overfits; this narrow one hardly does:
+# at width 16 the training accuracy ends at 92 % (on augmented images), at width 64 near 99 %. Nobody
+# has taken the settings away at width 64 yet, and so few seeds cannot tell a gain of a tenth of a point
+# from none.
 #
-# Why does the recipe keep them? Because these are *test* images. Had they chosen the settings, the
-# accuracy on them would no longer tell what to expect of new images.
+# Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
+# settings, the accuracy on them would no longer tell what to expect of new images.
 #
-# ### Exercise 3.5
-# Now the classes. `matrix[t, p]` counts the images of class t that were classified as p.
-# Write the accuracy of each class.
+# ### Exercise 3.5 Now the classes. In the *confusion matrix*, `matrix[t, p]` counts the images of class
+# t that were classified as p. Write the accuracy of each class. (A row says what became of the images
+# of one class: its diagonal entry over its sum is the class-wise accuracy, or *recall*. A column says
+# what the images *called* so really are: its diagonal entry over its sum is the *precision*.)
 
 # %%
 def class_accuracy(matrix):
@@ -507,8 +510,8 @@ exercises.network.class_accuracy(class_accuracy)
 # %% [markdown]
 # ## Class by class
 #
-# The bars are 95 % intervals: if many such test sets were drawn, 95 % of such bars would contain the true
-# accuracy. Where two overlap widely, the difference may be chance.
+# The error bars are 95 % intervals: if many such test sets were drawn, 95 % of such bars would contain
+# the true accuracy. Where two overlap widely, the difference may be chance.
 
 # %%
 env.add_caption(s10.plot_class_accuracy(result.predictions))
@@ -539,8 +542,8 @@ if dataset.name == "cifar10":
 print(by_class.sort_values(by_class.columns[0]).to_string(float_format="{:.1%}".format))
 
 # %% [markdown]
-# And its confusion matrix and most confident mistakes. With the most confident mistakes of a good network one may
-# find wrong labels. (Empty on other data than CIFAR-10.)
+# And its confusion matrix and most confident mistakes. The most confident mistakes of a good network
+# are a good place to look for wrong labels. (Empty on other data than CIFAR-10.)
 
 # %%
 from IPython.display import display
@@ -553,8 +556,8 @@ if full_width:
 # %% [markdown]
 # ## The mistakes themselves
 #
-# The most confident ones first. Some are bad images, some are wrong labels, and some make one ask
-# what the network goes by: background, color, pose?
+# The most confident ones first. Some may be poor images or wrong labels; others make one ask what the
+# network relies on: background, color, pose?
 
 # %%
 env.add_caption(s10.plot_misclassified(dataset.test_images, result.predictions, count=15))
@@ -606,10 +609,10 @@ with torch.no_grad():
 env.add_caption(s10.plot_images(shown, names, columns=count, size=1.1))
 
 # %% [markdown]
-# *Grad-CAM* ([Selvaraju et al. 2017](https://arxiv.org/abs/1610.02391)) asks where the network finds what
-# speaks *for a class*. Three steps: take the feature maps of a layer and the gradient of the class's score with
-# respect to them; the mean of a map's gradient says how much the map speaks for the class; add up the maps with
-# these weights, and keep what is positive. Unfold it:
+# *Grad-CAM* ([Selvaraju et al. 2017](https://arxiv.org/abs/1610.02391)) asks where the network finds
+# what speaks *for a class*. Three steps: take the feature maps of a layer and the gradient of the
+# class's logit (its *score*) with respect to them; the mean of a map's gradient says how much the map
+# speaks for the class; add up the maps with these weights, and keep what is positive. Unfold it:
 
 # %%
 from s10.course.gradcam import grad_cam, place, plot_heat
@@ -645,10 +648,11 @@ env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=
 #
 # ## Looking twice
 #
-# A network that was trained on mirrored and shifted images can be asked about several versions of a test
-# image, too, and its answers be averaged: *test-time augmentation*. Two views are the image and its
-# mirror image, six are these and both again shifted by a pixel to either side. It costs as many forward
-# passes. It is honest as long as it is said: all other accuracies of this notebook are of one view.
+# A network that was trained on mirrored and shifted images can be asked about several versions of a
+# test image, too, and its answers be averaged: *test-time augmentation*. Two views are the image and
+# its mirror image; six are these two, each also shifted by one pixel in two opposite directions. It
+# costs as many forward passes as there are views. It is honest if one says so: all other accuracies of
+# this notebook are of one view.
 
 # %%
 from s10.runtime.device import pick_precision
@@ -662,7 +666,7 @@ for views in (2, 6):
     more = evaluate_with_tta(model, test, dataset.classes, views=views, precision=precision)
     right_now = more.predicted == more.labels
     gained, lost = (right_now & ~right).sum(), (right & ~right_now).sum()
-    print(f"{views} views: {more.accuracy:.2%}: {gained} mistakes fewer, {lost} new ones")
+    print(f"{views} views: {more.accuracy:.2%}: {gained} mistakes corrected, {lost} new ones")
 
 # %% [markdown]
 # All are answers of the same network about the same images, so what counts is how many mistakes vanish and how
@@ -707,9 +711,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #   0.3 points, and another seed moves it by about as much. Differences of that size mean nothing;
 #   run several seeds, and compare seed with seed.
 #
-# ### Exercise 3.6
-# A mistake of many training loops. `batches` is a list of (correct, images), the last batch smaller.
-# Write the accuracy over all images.
+# ### Exercise 3.6 Many training loops average the accuracies of the batches. That is wrong if the last
+# batch is smaller. `batches` is a list of (correct, images): write the accuracy over all images.
 
 # %%
 def accuracy_over_batches(batches):
@@ -843,8 +846,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 #
 # ## Recap
 #
-# 1. A deep stack of plain layers trains worse than a shallow one. With shortcuts, x + F(x), it does not: doing
-#    nothing is F = 0, and the gradient passes through the sum.
+# 1. A deep stack of plain layers trained worse than a shallow one. With shortcuts, x + F(x), it did not:
+#    doing nothing is F = 0, which is easy to learn.
 # 2. The loop is forward, loss, backward, step, and after each batch a step of the schedule.
 # 3. While the LR is large the test accuracy jumps; it settles as the LR falls. Judge the last epoch.
 # 4. One number hides much: look at classes, at pairs of classes, at single images, and at what the network
@@ -870,7 +873,7 @@ env.add_caption(plot_schedules(table, by="variant"))
 # The assignment's residual blocks keep the shape, so that x itself can be added.
 # </details>
 #
-# <details><summary>4. Why has a convolution before a batch norm no bias?</summary>
+# <details><summary>4. Why does a convolution before a batch norm have no bias?</summary>
 #
 # Batch norm subtracts the mean of each channel, and any constant with it; its own shift takes the bias's place.
 # </details>
