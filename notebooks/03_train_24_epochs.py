@@ -289,10 +289,9 @@ for width in (64, 32, 16):
     print(f"width {width}: {count:>9,} parameters")
 
 # %% [markdown]
-# ### Exercise 3.4
-# Compute the receptive field: `layers` is a list of (kernel size, stride). A layer with kernel k adds
-# (k − 1) × *jump* pixels, where the jump is the product of the strides before it. A single pixel has
-# the field 1 and the jump 1.
+# ### Exercise 3.4 Compute the receptive field: `layers` is a list of (kernel size, stride). A layer
+# with kernel k adds (k − 1) × *jump* pixels, where the jump is the product of the strides before it. A
+# single pixel has the field 1 and the jump 1.
 
 # %%
 def receptive_field(layers):
@@ -487,11 +486,10 @@ plot_ablation(table, full.std(ddof=1))
 # Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
 # settings, the accuracy on them would no longer tell what to expect of new images.
 #
-# ### Exercise 3.5
-# Now the classes. In the *confusion matrix*, `matrix[t, p]` counts the images of class t that were
-# classified as p. Write the accuracy of each class. (A row says what became of the images of one class:
-# its diagonal entry over its sum is the class-wise accuracy, or *recall*. A column says what the images
-# *called* so really are: its diagonal entry over its sum is the *precision*.)
+# ### Exercise 3.5 Now the classes. In the *confusion matrix*, `matrix[t, p]` counts the images of class
+# t that were classified as p. Write the accuracy of each class. (A row says what became of the images
+# of one class: its diagonal entry over its sum is the class-wise accuracy, or *recall*. A column says
+# what the images *called* so really are: its diagonal entry over its sum is the *precision*.)
 
 # %%
 def class_accuracy(matrix):
@@ -717,9 +715,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #   0.3 points, and another seed moves it by about as much. Differences of that size mean nothing;
 #   run several seeds, and compare seed with seed.
 #
-# ### Exercise 3.6
-# Many training loops average the accuracies of the batches. That is wrong if the last batch is smaller.
-# `batches` is a list of (correct, images): write the accuracy over all images.
+# ### Exercise 3.6 Many training loops average the accuracies of the batches. That is wrong if the last
+# batch is smaller. `batches` is a list of (correct, images): write the accuracy over all images.
 
 # %%
 def accuracy_over_batches(batches):
