@@ -38,7 +38,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     no list of open figures grows. `options` are those of `Figure.subplots`.
     """
     figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)  # Without it, each text that is measured allocates all pixels anew.
+    FigureCanvasAgg(figure)  # Without it, each text that is measured allocates all pixels again.
     return figure, figure.subplots(rows, columns, **options)
 
 
