@@ -2,9 +2,12 @@
 
     python benchmarks/experiments.py --width 16 --out results/experiments-cifar10-width16
     python benchmarks/experiments.py --only pitfalls --out results/experiments-traps-cifar10-width16
+    python benchmarks/experiments.py --only residuals \
+        --out results/experiments-residuals-cifar10-width16
 
-Writes experiments.json with the result of each variant and seed, and the curves of each
-experiment as CSV.
+`residuals` trains on all images for 24 epochs, the others on few and for some. Writes
+experiments.json with the result of each variant and seed, and the curves of each experiment
+as CSV.
 """
 
 import json
@@ -14,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 from common import make_parser, prepare_device
 
-from s10 import Recipe, load_dataset
+from s10 import InputError, Recipe, load_dataset
 from s10.cli.runs import describe_conditions
 from s10.course.experiments import (
     DEPTH_EPOCHS,
@@ -25,8 +28,10 @@ from s10.course.experiments import (
     compare_depths,
     compare_pitfalls,
     compare_schedules,
+    compare_variants,
     final_accuracy,
     final_loss,
+    residual_variants,
 )
 
 # Name → epochs; (dataset, recipe, device) → table of curves; table → result of each variant.
@@ -50,20 +55,32 @@ EXPERIMENTS = {
         lambda dataset, recipe, device: compare_pitfalls(dataset, recipe, device=device),
         lambda table: final_accuracy(table, by="pitfall"),
     ),
+    "residuals": (
+        Recipe.epochs,
+        lambda dataset, recipe, device: compare_variants(
+            residual_variants(recipe), dataset, device, seeds=1
+        ),
+        lambda table: final_accuracy(table, by="variant"),
+    ),
 }
+SHORT = [name for name in EXPERIMENTS if name != "residuals"]  # on few images
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=SHORT)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     device = prepare_device(options.device)
-    subset = load_dataset(options.data, options.data_dir).subset(TRAIN_IMAGES, TEST_IMAGES)
+    if "residuals" in options.only and len(options.only) > 1:
+        raise InputError("residuals trains on all images: measure it by itself, --only residuals")
+    images = load_dataset(options.data, options.data_dir)
+    if "residuals" not in options.only:
+        images = images.subset(TRAIN_IMAGES, TEST_IMAGES)
     recipe = Recipe(width=options.width, data=options.data)
-    conditions = describe_conditions(recipe, subset, device)
+    conditions = describe_conditions(recipe, images, device)
     del conditions["recipe"]  # Each experiment has its own.
     outcomes, curves = {}, {}
     for name in options.only:
@@ -71,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
         values, tables = {}, []
         for seed in range(options.seeds):
             print(f"{name}, seed {seed}")
-            table = run(subset, replace(recipe, seed=seed), device)
+            table = run(images, replace(recipe, seed=seed), device)
             tables.append(table.assign(seed=seed))
             for variant, value in results_of(table).items():
                 values.setdefault(variant, []).append(round(value, 4))
@@ -79,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         outcomes[name] = {
             "recipe": recipe.with_epochs(epochs).to_dict(),
             "values": values,
-            "train_images": len(subset.train_images),
+            "train_images": len(images.train_images),
         }
     found = {"outcomes": outcomes, "seeds": list(range(options.seeds)), **conditions}
     options.out.mkdir(parents=True, exist_ok=True)

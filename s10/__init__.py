@@ -10,6 +10,10 @@ import os
 # What Apple's GPUs cannot compute is then done by the CPU. PyTorch reads it when it is imported.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
+from s10.cli.pictures import predict
+from s10.cli.pretrained import load_pretrained, stored_predictions
+from s10.course.assignment import check_assignment
+from s10.course.diagnosis import check_run, check_start
 from s10.custom_resnet import CustomResNet
 from s10.datasets import ImageDataset, load_dataset
 from s10.lr_finder import LRRange, range_test_per_batch, range_test_per_epoch
@@ -43,9 +47,13 @@ __all__ = [
     "Predictions",
     "Recipe",
     "TrainingDiverged",
+    "check_assignment",
+    "check_run",
+    "check_start",
     "evaluate",
     "fit",
     "load_dataset",
+    "load_pretrained",
     "plot_class_accuracy",
     "plot_confusion",
     "plot_curves",
@@ -53,10 +61,12 @@ __all__ = [
     "plot_lr_range",
     "plot_misclassified",
     "plot_schedule",
+    "predict",
     "range_test_per_batch",
     "range_test_per_epoch",
     "seed_everything",
     "simulate_schedule",
+    "stored_predictions",
     "train_epoch",
     "triangular",
 ]

@@ -54,7 +54,9 @@ def test_all_modules_and_data_files_are_installed_and_nothing_else(wheel):
     data = [ROOT / "s10" / "course" / "reference.json"]
     logs = sorted((ROOT / "s10" / "submissions" / "logs").glob("*.csv"))
     assert len(logs) == 3
-    expected = {path_id(path) for path in (*SOURCES, *data, *logs)}
+    stored = [path for path in (ROOT / "s10" / "cli" / "stored").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in stored) < 1_000_000
+    expected = {path_id(path) for path in (*SOURCES, *data, *logs, *stored)}
     assert {name for name in wheel if ".dist-info/" not in name} == expected
     assert wheel["s10/course/reference.json"] == data[0].read_bytes()
 

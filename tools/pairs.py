@@ -78,7 +78,14 @@ def update(script: Path, notebook: Path) -> None:
 
 
 def write(notebook: Path, cells: list) -> None:
-    """Write the .ipynb, formatted so that diffs show only what changed."""
+    """Write the .ipynb, formatted so that diffs show only what changed.
+
+    An output that is hidden in JupyterLab (`jupyter={"outputs_hidden": true}` in the script) is
+    hidden in other front ends, too, which read `collapsed`; jupytext leaves that one out.
+    """
+    for cell in cells:
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
+            cell.metadata["collapsed"] = True
     content = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
     content.nbformat_minor = 5
     text = nbformat.writes(content, indent=1, ensure_ascii=False)

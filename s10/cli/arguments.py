@@ -18,6 +18,22 @@ Train a small residual network on CIFAR-10 in 24 epochs with the one-cycle polic
   s10 train --data cifar10               the assignment itself, on a GPU
 """
 
+CHECK = """\
+Run FILE.py as an import would, without what stands under `if __name__ == "__main__":`, and
+compare what it defines with the assignment, line by line. It looks for these names:
+
+  network or model        a torch.nn.Module
+  transforms, train_transforms, train_transform or transform
+                          the augmentation of the training images: an albumentations Compose,
+                          a torchvision transform, or a function from an image to a tensor
+  schedule                a list with the LR of each step, what s10.simulate_schedule returned,
+                          or a function that makes a scheduler from an optimizer
+  history                 a row for each epoch with a column test_accuracy (a data frame, a
+                          dict of lists), or a list of test accuracies
+
+Exit status: 0 if all that is there passes, 1 if not, 2 if there is nothing to check.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports errors in one line."""
@@ -43,6 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands.add_parser("train", help="train the network and plot the results"))
     _add_lr_range(commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test"))
     _add_evaluate(commands.add_parser("evaluate", help="test a trained network again"))
+    _add_check(commands.add_parser("check", help="does your own code meet the assignment?"))
+    _add_predict(commands.add_parser("predict", help="what a trained network sees in pictures"))
     commands.add_parser("submissions", help="the five published submissions, stated and measured")
     _add_info(commands.add_parser("info", help="versions, device, data, and minutes of a run here"))
     return parser
@@ -130,6 +148,28 @@ def _add_evaluate(command) -> None:
     _add_device(command)
     _add_views(command, "test")
     command.add_argument("--out", metavar="DIR", help="also save the figures in this folder")
+
+
+def _add_check(command) -> None:
+    command.description = CHECK
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.add_argument("file", metavar="FILE.py", help="your code")
+
+
+def _add_predict(command) -> None:
+    command.description = (
+        "Print the three most probable classes of each picture, and a warning if it is unlike the "
+        "training images. Of each, the center square is seen, at 32×32: crop it first."
+    )
+    command.add_argument(
+        "run_folder", metavar="RUN",
+        help="the folder of a run, or assignment-width16, which comes with s10",
+    )  # fmt: skip
+    command.add_argument(
+        "pictures", metavar="PICTURE", nargs="+",
+        help="a file (PNG, JPEG, WebP …), a folder of them, or a URL",
+    )  # fmt: skip
+    command.add_argument("--out", metavar="DIR", help="save them as the network sees them here")
 
 
 def _add_info(command) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `s10 train`, `lr-range`, `evaluate`, `submissions`, `info`."""
+"""The command line: train, lr-range, evaluate, check, predict, submissions, info."""
 
 import errno
 import os
@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from s10.cli.arguments import make_parser, recipe_from_options
+from s10.cli.check import check
 from s10.cli.lr_range import lr_range
+from s10.cli.pictures import UNLIKE, predict
+from s10.cli.pretrained import find_run
 from s10.cli.registry import RECIPES
 from s10.cli.runs import (
     FIGURES,
@@ -45,6 +48,7 @@ from s10.speed.tta import evaluate_with_tta
 from s10.training import FitResult
 
 EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+ADVICE = "make room there, or name another folder with --out"
 EXIT_SIGNAL = 128  # plus the signal's number, as in a shell
 
 
@@ -55,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         "train": train,
         "lr-range": lr_range,
         "evaluate": evaluate,
+        "check": check,
+        "predict": predict_pictures,
         "submissions": submissions,
         "info": info,
     }
@@ -142,9 +148,7 @@ def _resume_command(folder: Path, options) -> str:
 
 def evaluate(options) -> int:
     """`s10 evaluate`."""
-    run = Run(Path(options.run_folder).expanduser())
-    if not run.folder.is_dir():
-        raise InputError(f"there is no run {run.folder}")
+    run = find_run(options.run_folder)
     if options.out:
         check_writable(out := Path(options.out).expanduser())
     device = pick_device(options.device)
@@ -168,7 +172,7 @@ def evaluate(options) -> int:
     _print_predictions(dataset.name, predictions, options.views)
     if options.out:
         figures = plot_predictions(dataset, predictions)
-        with report_write_errors(out, "make room there, or name another folder with --out"):
+        with report_write_errors(out, ADVICE):
             out.mkdir(parents=True, exist_ok=True)
             save_figures(out, figures, f"{run.folder.name} on {dataset.name}")
         print(f"figures: {out}")
@@ -188,6 +192,23 @@ def _print_predictions(name: str, predictions: Predictions, views: int | None) -
     for pair in predictions.confused_pairs().head(5).itertuples():
         names = one_line(f"{pair.true} misclassified as {pair.predicted}")
         print(f"  {names}: {pair.count} times")
+
+
+def predict_pictures(options) -> int:
+    """`s10 predict`."""
+    if options.out:
+        check_writable(Path(options.out).expanduser())
+    found = predict(options.run_folder, options.pictures)
+    print(found)
+    if found.unlike.any():
+        print(f"{UNLIKE}: other colors and textures, so do not trust the answer")
+    if options.out:
+        out = Path(options.out).expanduser()
+        with report_write_errors(out, ADVICE):
+            out.mkdir(parents=True, exist_ok=True)
+            save_figures(out, {"pictures.png": found.plot()}, f"classified by {options.run_folder}")
+        print(f"as the network sees them: {out / 'pictures.png'}")
+    return 0
 
 
 def submissions(options) -> int:

@@ -195,7 +195,7 @@ class Run:
             with torch.device("meta"):
                 model = recipe.make_model(len(metadata["classes"]))
             model.load_state_dict(weights, assign=True)
-            model.requires_grad_()
+            model.float().requires_grad_()  # Stored networks have float16.
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is damaged or not a network of s10: {reason}") from None

@@ -2,5 +2,6 @@
 
 from s10.course import exercises, figures, reference
 from s10.course.env import NotebookEnv, setup, show
+from s10.course.upload import own_pictures
 
-__all__ = ["NotebookEnv", "exercises", "figures", "reference", "setup", "show"]
+__all__ = ["NotebookEnv", "exercises", "figures", "own_pictures", "reference", "setup", "show"]

@@ -81,10 +81,11 @@ class NotebookEnv:
         """Caption the figure with network and data; warn in its title if that is not CIFAR-10.
 
         Args:
-            network: what to call it if it is not the network of the recipe.
+            network: what to call it if it is not the network of the recipe; "" for photographs.
         """
-        network = network or f"{_network_name(self.recipe)} of width {self.recipe.width}"
-        add_caption(figure, f"{network} on {self.dataset.name}")
+        if network is None:
+            network = f"{_network_name(self.recipe)} of width {self.recipe.width}"
+        add_caption(figure, f"{network} on {self.dataset.name}" if network else self.dataset.name)
         if self.dataset.name != "cifar10":
             title = figure.get_suptitle()
             warning = f"on {self.dataset.name}, not CIFAR-10"
@@ -129,7 +130,7 @@ def setup(
 
 
 def show(*objects) -> None:
-    """Display the source code of functions or classes of s10."""
+    """Display the source code of functions or classes of s10, folded."""
     from IPython.display import Markdown, display
 
     for thing in objects:
@@ -137,7 +138,13 @@ def show(*objects) -> None:
         # Of a decorated function (torch.no_grad), the file of the function itself.
         path = Path(inspect.getsourcefile(inspect.unwrap(thing)))
         file = path.relative_to(Path(__file__).parents[2]).as_posix()
-        display(Markdown(f"from `{file}`:\n\n```python\n{''.join(lines).rstrip()}\n```"))
+        # Without the style, nbconvert's HTML shows highlighted Markdown in the font of the text.
+        display(
+            Markdown(
+                f'<details style="font-family: monospace"><summary>{thing.__name__}, from '
+                f"{file}</summary>\n\n```python\n{''.join(lines).rstrip()}\n```\n\n</details>"
+            )
+        )
 
 
 def _adapted(recipe: Recipe, source: str, dataset: ImageDataset, smoke: bool) -> Recipe:

@@ -1,14 +1,18 @@
 """The short experiments of the notebooks: what one cycle, depth and single mistakes change."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
+from itertools import product
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler
 
-from s10.custom_resnet import conv3x3, conv_block
+from s10.custom_resnet import CustomResNet, conv3x3, conv_block
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
@@ -20,30 +24,69 @@ TRAIN_IMAGES, TEST_IMAGES = 10_000, 2_000
 SCHEDULE_EPOCHS, DEPTH_EPOCHS, PITFALL_EPOCHS = 8, 5, 5
 SOME_PITFALLS = ("std of single images", "softmax before the loss", "L2 of 1e-2 in Adam")
 NO_PITFALL = "the recipe as it is"
+DISAGREE = "the seeds disagree"
 
 
 def train_each(
-    dataset: ImageDataset, recipes: dict[str, Recipe], device="cpu", by: str = "recipe"
+    dataset: ImageDataset,
+    recipes: dict[str, Recipe],
+    device="cpu",
+    by: str = "recipe",
+    seeds: int = 1,
 ) -> pd.DataFrame:
     """Train by each of the recipes, and return their histories one below the other.
 
     Args:
         recipes: name → recipe; equal seeds begin with the same weights and batches.
-        by: the column with the name.
+        by: the column with the name; the column `seed` has each run's seed.
+        seeds: the runs of each recipe: with its own seed, and with those that follow.
 
     An interruption ends the experiment.
     """
     histories = []
-    for name, recipe in recipes.items():
-        print(name)
+    for count, (name, recipe) in product(range(seeds), recipes.items()):
+        recipe = replace(recipe, seed=recipe.seed + count)
+        print(f"{name}, seed {recipe.seed}")
         seed_everything(recipe.seed)
         model = recipe.initial_model(dataset).to(device)
         train, test = recipe.train_loader(dataset, device), recipe.test_loader(dataset, device)
         result = fit(model, train, test, recipe, dataset.classes)
-        histories.append(result.history.assign(**{by: name}))
+        histories.append(result.history.assign(**{by: name, "seed": recipe.seed}))
         if result.interrupted:
             break
     return pd.concat(histories, ignore_index=True)
+
+
+def compare_variants(
+    variants: dict[str, Recipe], dataset: ImageDataset, device="cpu", seeds: int = 3
+) -> pd.DataFrame:
+    """Train each variant with several seeds: histories with the columns `variant` and `seed`.
+
+    Show them by `s10.plots.plot_schedules(table, by="variant")` and `paired_differences(table)`.
+
+    Args:
+        variants: name → recipe; the first is what the others are compared with.
+    """
+    return train_each(dataset, variants, device, by="variant", seeds=seeds)
+
+
+def paired_differences(table: pd.DataFrame, by: str = "variant") -> pd.DataFrame:
+    """Final test accuracy of each variant minus that of the first, in percentage points.
+
+    A row for each variant but the first. Columns: one for each seed, whose runs share initial
+    weights and batches; their mean; and in words whether the seeds agree. A run that was
+    interrupted does not count (NaN).
+    """
+    runs = table.groupby([by, "seed"], sort=False)["test_accuracy"].agg(["last", "size"])
+    finished = runs["size"] == runs.groupby(by)["size"].transform("max")
+    final = 100 * runs["last"].where(finished).unstack("seed")
+    final = final.loc[table[by].unique()]
+    differences = (final - final.iloc[0]).iloc[1:]
+    signs = [set(np.sign(row.dropna())) for _, row in differences.iterrows()]
+    words = {1: "higher with each seed", -1: "lower with each seed"}
+    agree = [words.get(min(sign), "no change") if len(sign) == 1 else DISAGREE for sign in signs]
+    means = differences.mean(axis=1)
+    return differences.add_prefix("seed ").assign(mean=means, seeds=agree)
 
 
 def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
@@ -101,16 +144,16 @@ class DeepNet(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
 
-def with_deep_net(recipe: Recipe, depth: int, shortcuts: bool) -> Recipe:
-    """The recipe with a `DeepNet` in place of its own network."""
+def with_model(recipe: Recipe, make_model: Callable[[int], nn.Module]) -> Recipe:
+    """The recipe with another network: `make_model(num_classes)` returns it, with new weights."""
 
-    class DeepRecipe(type(recipe)):
+    class OwnModelRecipe(type(recipe)):
         initial_model = Recipe.initial_model
 
         def make_model(self, num_classes: int = 10) -> nn.Module:
-            return DeepNet(depth, shortcuts, num_classes)
+            return make_model(num_classes)
 
-    return DeepRecipe(**asdict(recipe))
+    return OwnModelRecipe(**asdict(recipe))
 
 
 def compare_depths(
@@ -126,7 +169,10 @@ def compare_depths(
         for shortcuts in (False, True)
         for depth in depths
     }
-    recipes = {name: with_deep_net(recipe, **network) for name, network in networks.items()}
+    recipes = {
+        name: with_model(recipe, partial(DeepNet, network["depth"], network["shortcuts"]))
+        for name, network in networks.items()
+    }
     table = train_each(dataset, recipes, device, by="network")
     steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
     table = table.assign(
@@ -136,6 +182,36 @@ def compare_depths(
         loss=table["train_loss"],
     )
     return table[["depth", "shortcuts", "step", "loss", "test_accuracy"]]
+
+
+def without_shortcuts(model: CustomResNet) -> CustomResNet:
+    """The network with its two residual blocks reduced to their branches, in place.
+
+    F(x) in place of x + F(x): the same layers with the same weights.
+    """
+    for layer in (model.layer1, model.layer3):
+        layer[1] = layer[1].branch
+    return model
+
+
+def norm_before_pooling(model: CustomResNet) -> CustomResNet:
+    """The network with conv → BN → MaxPool → ReLU where it pools, in place: the same weights."""
+    for down in (model.layer1[0], model.layer2, model.layer3[0]):
+        down[1], down[2] = down[2], down[1]
+    return model
+
+
+def residual_variants(recipe: Recipe) -> dict[str, Recipe]:
+    """The assignment's network, and with one change at a time, for `compare_variants`."""
+
+    def changed(change: Callable[[CustomResNet], CustomResNet]) -> Recipe:
+        return with_model(recipe, lambda classes: change(CustomResNet(classes, recipe.width)))
+
+    return {
+        "the assignment's network": recipe,
+        "without its two residuals": changed(without_shortcuts),
+        "batch norm before the pooling": changed(norm_before_pooling),
+    }
 
 
 def compare_pitfalls(

@@ -1,4 +1,4 @@
-"""Sliders for the one-cycle schedule, and a static figure where sliders cannot run."""
+"""Sliders for the one-cycle schedule."""
 
 import os
 from functools import partial
@@ -36,7 +36,7 @@ def explore_one_cycle() -> None:
     """Show sliders for peak epoch, LRMAX, div and momentum, and the resulting schedule.
 
     Without ipywidgets, or with the environment variable S10_STATIC set (as when
-    the notebooks are stored), the assignment's choice is shown.
+    the notebooks are stored), one line says so.
     """
     from IPython.display import display
 
@@ -46,7 +46,6 @@ def explore_one_cycle() -> None:
         widgets = None
     if widgets is None or os.environ.get("S10_STATIC"):
         print("sliders appear here when the cell is run with ipywidgets (Colab has it)")
-        display(cycle_figure())
         return
 
     def slider(kind, value, low, high, description, **options):

@@ -198,15 +198,12 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
         name: "schedules", "depths" or "pitfalls". values: variant → result, as from
             `final_accuracy` or `final_loss` in `s10.course.experiments`.
     """
-    for entry in stored()["experiments"]:
-        same = (entry["experiment"], entry["data"]) == (name, data)
-        if same and not _differences(recipe, entry):
-            break
-    else:
+    stored_values = stored_experiment(name, recipe, data)
+    if not stored_values:
         return f"There is no such stored experiment of width {recipe.width} on {data}."
     lines = []
     for variant, value in values.items():
-        seeds = entry["values"].get(variant)
+        seeds = stored_values.get(variant)
         if seeds is None:
             lines.append(f"{variant}: {value:.2f}, not stored")
             continue
@@ -217,6 +214,15 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
             f"{max(seeds):.4f} over {len(seeds)} seeds: {verdict}"
         )
     return "\n".join(lines)
+
+
+def stored_experiment(name: str, recipe: Recipe, data: str) -> dict[str, list[float]]:
+    """Variant → its result with each stored seed, as in `compare_experiment`; {} if not stored."""
+    for entry in stored()["experiments"]:
+        same = (entry["experiment"], entry["data"]) == (name, data)
+        if same and not _differences(recipe, entry):
+            return entry["values"]
+    return {}
 
 
 def training_entry(recipe: Recipe, data: str) -> dict | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from s10.runtime.errors import S10Error
+from s10.runtime.errors import InputError, S10Error
 from s10.runtime.progress import bar_stream
 
 CHUNK_BYTES = 1 << 16
+HEADERS = {"User-Agent": "s10"}  # Some hosts refuse Python's default.
 
 
 class DownloadError(S10Error):
@@ -87,10 +88,8 @@ def _request_rest(
     received = _size(part)
     if received >= size:
         return
-    headers = {"User-Agent": "s10"}  # Some hosts refuse Python's default.
-    if received:
-        headers["Range"] = f"bytes={received}-"
-    request = urllib.request.Request(url, headers=headers)
+    resume = {"Range": f"bytes={received}-"} if received else {}
+    request = urllib.request.Request(url, headers=HEADERS | resume)
     with urllib.request.urlopen(request, timeout=stall_seconds) as response:
         # A server without range requests sends the whole file again, with status 200.
         resumes = received and response.status == 206
@@ -118,6 +117,23 @@ def _request_rest(
                     window_start, window_bytes = time.monotonic(), 0
     if received < size:
         raise ConnectionError(f"closed the connection after {received:,} bytes")
+
+
+def fetch(url: str, max_bytes: int, seconds: float = 20) -> bytes:
+    """What a URL delivers, if it is small.
+
+    Raises:
+        InputError: it does not answer for so many seconds, fails, or is larger.
+    """
+    try:
+        request = urllib.request.Request(url, headers=HEADERS)
+        with urllib.request.urlopen(request, timeout=seconds) as response:
+            content = response.read(max_bytes + 1)
+            if len(content) > max_bytes:
+                raise ValueError(f"it has more than {max_bytes:,} bytes")
+            return content
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise InputError(f"{url} could not be downloaded: {_reason(error)}") from None
 
 
 def _size(path: Path) -> int:

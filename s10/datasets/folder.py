@@ -6,9 +6,10 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from s10.datasets.dataset import ImageDataset, stratified
 from s10.datasets.pixels import SIZE, as_seen
@@ -66,7 +67,7 @@ def load_folder(folder: Path, train: bool = True) -> ImageDataset:
         (path, label, split == test_folder)
         for split in splits
         for label, name in enumerate(classes)
-        for path in _image_files(split / name, passed_over)
+        for path in image_files(split / name, passed_over)
     ]
     paths, labels, is_test = zip(*files, strict=True)
     images, resized = _load_images(paths)
@@ -113,8 +114,12 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(hidden))
 
 
-def _image_files(folder: Path, passed_over: Counter) -> list[Path]:
-    """The files of one class that Pillow reads; others are counted by suffix in `passed_over`."""
+def image_files(folder: Path, passed_over: Counter) -> list[Path]:
+    """The files in a folder, of one class, say, that Pillow reads; it counts others by suffix.
+
+    Raises:
+        InputError: there are none.
+    """
     Image.init()
     suffixes = {end for end, name in Image.registered_extensions().items() if name not in NOT_READ}
     images = []
@@ -142,29 +147,40 @@ def _formats() -> list[str]:
 def _load_images(paths: Sequence[Path]) -> tuple[np.ndarray, int]:
     """All pixels, uint8 (N, 32, 32, 3), and how many images were resized."""
     images, resized, unreadable = np.empty((len(paths), SIZE, SIZE, 3), np.uint8), 0, []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Of 89 million pixels.
-        for index, path in enumerate(paths):
-            try:
-                images[index], was_resized = _load_image(path)
-                resized += was_resized
-            except InputError as error:
-                unreadable.append(str(error))
+    for index, path in enumerate(paths):
+        try:
+            images[index], was_resized = load_image(path)
+            resized += was_resized
+        except InputError as error:
+            unreadable.append(str(error))
     if unreadable:
         raise InputError(*unreadable)
     return images, resized
 
 
-def _load_image(path: Path) -> tuple[np.ndarray, bool]:
-    """The pixels, uint8 (32, 32, 3), and whether the image was resized."""
+def load_image(file: Path | BinaryIO, name: object = None) -> tuple[np.ndarray, bool]:
+    """The pixels, uint8 (32, 32, 3), and whether the image was resized.
+
+    Raises:
+        InputError: it cannot be read; the message calls it `name`.
+    """
     try:
-        with Image.open(path, formats=_formats()) as image:
-            image.draft("RGB", (4 * SIZE, 4 * SIZE))  # At least this large; only for JPEG.
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"it has {image.width}×{image.height} pixels; the limit is {MAX_PIXELS:,}"
-                )
-            ImageOps.exif_transpose(image, in_place=True)
-            return as_seen(image), image.size != (SIZE, SIZE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Of 89 million pixels.
+            return _decode(file)
+    except UnidentifiedImageError:
+        reason = "of no format that Pillow reads"
     except DAMAGED as error:
-        raise InputError(f"{path} is not a readable image ({error}); repair or remove it") from None
+        reason = str(error)
+    raise InputError(f"{name or file} is not a readable image ({reason}); repair or remove it")
+
+
+def _decode(file: Path | BinaryIO) -> tuple[np.ndarray, bool]:
+    with Image.open(file, formats=_formats()) as image:
+        image.draft("RGB", (4 * SIZE, 4 * SIZE))  # At least this large; only for JPEG.
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(
+                f"it has {image.width}×{image.height} pixels; the limit is {MAX_PIXELS:,}"
+            )
+        ImageOps.exif_transpose(image, in_place=True)
+        return as_seen(image), image.size != (SIZE, SIZE)

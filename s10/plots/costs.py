@@ -38,7 +38,7 @@ def plot_ablation(table: pd.DataFrame, std: float = 0.0) -> Figure:
             ingredient, gain (percentage points of test accuracy), std.
         std: standard deviation of the complete recipe.
     """
-    labels = table["gain"].map("{:+.1f}".format)
+    labels = table["gain"].map("{:+.2f}".format)
     return _plot_bars(table, "ingredient", "gain", labels, std)
 
 

@@ -26,7 +26,9 @@ def plot_lr_range(result: LRRange) -> Figure:
     axes.fill_between(median.index, low, high, color=TRAIN, alpha=0.2, linewidth=0)
     axes.plot(median.index, median, color=TRAIN, linewidth=2, label=label)
     for name, rate, style in (("LRMIN", result.lr_min, ":"), ("LRMAX", result.lr_max, "--")):
-        axes.axvline(rate, color=MARK, linestyle=style, label=f"{name} {rate:.2g}")
+        # Outside the range, or at its edge, nothing was found.
+        if result.curves["lr"].min() < rate < result.curves["lr"].max():
+            axes.axvline(rate, color=MARK, linestyle=style, label=f"{name} {rate:.2g}")
     if several:
         marks = {"markersize": 10, "markeredgewidth": 2, "transform": axes.get_xaxis_transform()}
         for column, height, color, label in (
@@ -38,12 +40,14 @@ def plot_lr_range(result: LRRange) -> Figure:
     if is_loss:
         # A diverging loss would flatten everything else.
         start, lowest = float(median.iloc[0]), float(low.min())
-        axes.set(xscale="log", ylim=(0.9 * lowest, start + 0.6 * (start - lowest)))
-        axes.set(xlabel="LR (log scale)", ylabel="training loss")
+        axes.set(ylim=(0.9 * lowest, start + 0.6 * (start - lowest)), ylabel="training loss")
     else:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.set(xlabel="LR", ylabel="training accuracy after one epoch")
-    axes.set_title(f"LR range test: LRMAX {result.lr_max:.2g}", loc="left")
-    axes.legend(frameon=False, fontsize=8)
+        axes.set(ylabel="training accuracy after one epoch")
+    axes.set(xscale="log", xlabel="LR (log scale)")
+    what = "loss while the LR grows" if is_loss else "a new network for each LR"
+    axes.set_title(f"LR range test, {result.method.replace('-', ' ')}: {what}", loc="left")
+    # Opaque: the line of LRMAX may pass behind it.
+    axes.legend(facecolor="white", framealpha=1, edgecolor="none", fontsize=8)
     style_axes(axes)
     return figure

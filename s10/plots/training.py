@@ -67,22 +67,28 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule") -> Figure:
 
     Args:
         table: their histories one below the other, as from
-            `s10.course.experiments.compare_schedules` or `compare_pitfalls`.
-        by: the column that names the run, such as "schedule" or "pitfall".
+            `s10.course.experiments.compare_schedules` or `compare_variants`. With a column
+            `seed`, thin lines are the seeds, the thick one is their mean.
+        by: the column that names the run, such as "schedule" or "variant".
     """
     check_not_empty(table)
-    figure, (left, right) = _loss_and_accuracy()
-    markers = "os^v"
-    for number, (name, history) in enumerate(table.groupby(by, sort=False)):
-        style = {"color": PALETTE[number % 10], "marker": markers[number % 4], "markersize": 4}
-        left.plot(history["epoch"], history["train_loss"], label=as_label(name, 2.5, 8), **style)
-        right.plot(history["epoch"], 100 * history["test_accuracy"], **style)
-    # Pitfalls differ by too little for a short run on few images to say which is best.
-    final = table.groupby(by, sort=False)["test_accuracy"].last()
-    best = f": {final.idxmax()} ends highest" if by == "schedule" else ""
-    left.set_title("Training loss", loc="left")
-    right.set_title(as_title(f"Test accuracy{best}", 3.8), loc="left", fontsize="medium")
-    left.legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
+    figure, panels = _loss_and_accuracy()
+    table = table.assign(test_accuracy=100 * table["test_accuracy"])
+    if "seed" not in table:
+        table = table.assign(seed=0)
+    for number, (name, runs) in enumerate(table.groupby(by, sort=False)):
+        label, color = as_label(name, 2.5, 8), PALETTE[number % 10]
+        style = {"color": color, "marker": "os^v"[number % 4], "markersize": 4}
+        for axes, column in zip(panels, ("train_loss", "test_accuracy"), strict=True):
+            axes.plot(runs.groupby("epoch")[column].mean(), label=label, **style)
+            if runs["seed"].nunique() > 1:
+                for _, run in runs.groupby("seed"):
+                    axes.plot(run["epoch"], run[column], color=color, alpha=0.4, linewidth=0.8)
+    seeds = table["seed"].nunique()
+    suffix = f", mean of {seeds} seeds" if seeds > 1 else ""
+    panels[0].set_title("Training loss", loc="left")
+    panels[1].set_title(f"Test accuracy{suffix}", loc="left", fontsize="medium")
+    panels[0].legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
     return figure
 
 

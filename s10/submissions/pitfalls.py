@@ -114,6 +114,17 @@ class Pitfall:
         """Whether it explains a part of what that submission lost."""
         return submission in (self.found_in if self.part_of is None else self.part_of)
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether the task leaves it open: LRMAX, LRMIN, mostly also the optimizer."""
+        return self.setting in ("lr_max", "lr_min", "optimizer")
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether nobody did it: the LRMAX of a submission with SGD, in our Adam."""
+        with_sgd = isinstance(SUBMISSIONS[self.found_in[0]].recipe, recipes.SGDRecipe)
+        return self.setting == "lr_max" and with_sgd
+
     def inferred_in(self, submission: str) -> bool:
         """Whether the submission's README does not say so: then it is our conclusion or choice."""
         return self.setting in SUBMISSIONS[submission].chosen

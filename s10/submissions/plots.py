@@ -63,9 +63,37 @@ def plot_published_curves(entries: list[dict]) -> Figure:
             label = f"ours, width {entry['width']}" + (f",\n{variant}" if variant else "")
             axes.plot(epochs, curves.mean(0), color=color, linestyle=line, label=label)
             axes.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.3)
-        axes.set_title(f"{name}: {'test' if split == 'test' else 'training'}", loc="left")
+        split = "test" if split == "test" else "training (no test in its log)"
+        axes.set_title(f"{name}: {split}", loc="left", fontsize="medium")
         axes.set_xlabel("epoch")
         axes.legend(frameon=False, loc="lower right", fontsize=8)
     panels[0].set_ylabel("accuracy (%)")
     style_axes(*panels)
+    return figure
+
+
+def plot_anonymous_runs(runs: dict[str, dict]) -> Figure:
+    """Training loss above, training and test accuracy below; the last run is drawn in each panel.
+
+    Args:
+        runs: letter → the stored run, with train_curves, test_curves and loss_curves of which
+            the first is shown, as from `s10.course.measured.anonymous_runs`.
+    """
+    *letters, reference = runs
+    figure, panels = new_figure(9.5, 5, 2, len(letters), sharex=True, sharey="row")
+    for (top, bottom), letter in zip(panels.T, letters, strict=True):
+        for name, color in ((reference, "0.7"), (letter, TEST)):
+            train, test, loss = (
+                np.array(runs[name][f"{kind}_curves"][0]) for kind in ("train", "test", "loss")
+            )
+            epochs = np.arange(1, len(loss) + 1)
+            top.plot(epochs, loss, "--", color=color, label=name)
+            bottom.plot(epochs, 100 * train, "--", color=color, label=f"{name}: training")
+            bottom.plot(epochs, 100 * test, "-", color=color, label=f"{name}: test")
+        top.set_title(letter, loc="left")
+        bottom.set_xlabel("epoch")
+        bottom.legend(frameon=False, loc="lower right", fontsize=8)
+    panels[0, 0].set_ylabel("training loss")
+    panels[1, 0].set_ylabel("accuracy (%)")
+    style_axes(*panels.flat)
     return figure

@@ -36,6 +36,8 @@ class Submission:
     and the reason. `stated_train` and `stated_test` are the accuracies of its README
     (fractions; None if it states none), `parameters` those of its network at width 64, by
     default the assignment's. `mistakes` are sentences about what a learner can see in it.
+    `source` is the address that its README names as its own. `is_example`: the recipe is that
+    of an example which the README explains, so its accuracy is not the submission's.
     """
 
     name: str
@@ -45,6 +47,19 @@ class Submission:
     stated_test: float | None = None
     parameters: int = 6_573_130
     mistakes: tuple[str, ...] = ()
+    source: str = ""
+    is_example: bool = False
+
+    def history(self) -> pd.DataFrame | None:
+        """Its log with the names and units of `FitResult.history`, as far as it goes."""
+        log = self.log()
+        if log is None:
+            return None
+        log = log.rename(columns={"lr_after": "lr", "test_loss_printed": "test_loss"})
+        for split in ("train", "test"):
+            if f"{split}_accuracy_percent" in log:
+                log[f"{split}_accuracy"] = log[f"{split}_accuracy_percent"] / 100
+        return log
 
     def log(self) -> pd.DataFrame | None:
         """Its published log, one row per epoch with the printed digits; None if it has none."""
@@ -59,6 +74,7 @@ _IN_ORDER = (
     Submission(
         "era1-s10-strided",
         Era1S10Strided(),
+        source="https://github.com/senthilva/ERA1",
         parameters=5_362_954,
         stated_train=0.8894,
         stated_test=0.7837,
@@ -82,6 +98,7 @@ _IN_ORDER = (
     Submission(
         "era1-s10",
         Era1S10(),
+        source="https://github.com/phaninandula/ERA-Session10",
         stated_train=0.94486,
         stated_test=0.9151,
         chosen={
@@ -98,6 +115,7 @@ _IN_ORDER = (
     Submission(
         "eva4-s11",
         Eva4S11(),
+        source="https://github.com/pratikiiitb2013/EVA4",
         stated_train=0.9636,
         stated_test=0.9140,
         chosen={
@@ -110,6 +128,7 @@ _IN_ORDER = (
     Submission(
         "eva8-s8",
         Eva8S8(),
+        source="https://github.com/gremlin97/EVA-8",
         parameters=6_575_370,
         stated_train=0.92146,
         stated_test=0.87,
@@ -133,6 +152,8 @@ _IN_ORDER = (
     Submission(
         "eva6-s9",
         Eva6S9(),
+        source="https://github.com/RohinSequeira/pytorch_cifar10",
+        is_example=True,
         chosen={
             "optimizer": "SGD: the README explains the policy for SGD",
             **SGD_DEFAULTS,

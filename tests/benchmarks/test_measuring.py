@@ -16,8 +16,9 @@ import throughput
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from s10 import FitResult, InputError, Recipe
+from s10 import FitResult, InputError, Recipe, TrainingDiverged
 from s10.course.ablation import ABLATIONS, without
+from s10.speed.recipes import LAPTOP
 from s10.submissions.pitfalls import PITFALLS
 from s10.submissions.recipes import Era1S10Strided
 
@@ -129,6 +130,34 @@ def trained(monkeypatch):
     for script in (common, first_epochs):
         monkeypatch.setattr(script, "train", untrained)
     return recipes
+
+
+def test_a_replacement_is_tuned_on_held_out_images_first(tmp_path, capsys, monkeypatch):
+    accuracies, done = {0.0025: 0.3, 0.005: 0.6, 0.01: 0.5, 0.02: 0.4, 0.04: None}, []
+
+    def fake(recipe, dataset, device, hooks=()):
+        done.append((recipe.lr_max, len(dataset.train_images)))
+        if accuracies[recipe.lr_max] is None:
+            raise TrainingDiverged("the loss is not finite")
+        row = dict.fromkeys(common.CURVE_COLUMNS, 0.5) | {"epoch": 1}
+        row |= {"test_accuracy": accuracies[recipe.lr_max]}
+        for hook in hooks:
+            hook.rows = [row]
+        return None, FitResult(pd.DataFrame([row]), None, 1.0, interrupted=False)
+
+    for script in (common, ablation):
+        monkeypatch.setattr(script, "train", fake)
+    monkeypatch.setitem(accuracies, LAPTOP.lr_max, 0.7)
+    images = len(ablation.load_dataset().train_images)
+    words = ["laptop", "--data", "shapes", "--width", "2", "--epochs", "1", "--out", str(tmp_path)]
+    words += ["--only", "Muon at equal time", "--seeds"]
+    ablation.main([*words, "0"])
+    tried = [(lr, images - images // 10) for lr in (0.0025, 0.005, 0.01, 0.02, 0.04)]
+    assert done == [*tried, (LAPTOP.lr_max, images), (0.005, images)]
+    ablation.main([*words, "0", "1"])  # The choice is stored, and holds for all seeds.
+    assert done[7:] == [(LAPTOP.lr_max, images), (0.005, images)]
+    recipe = json.loads(common.recipe_file(tmp_path, "Muon at equal time", 1).read_text())
+    assert (recipe["lr_max"], recipe["class"]) == (0.005, "WithoutMuon")
 
 
 CHANGES = {
@@ -274,6 +303,26 @@ def test_the_short_experiments(tmp_path, load_few):
         epochs = outcome["recipe"]["epochs"]
         assert (outcome["recipe"]["class"], outcome["train_images"]) == ("Recipe", 600)
         assert len(pd.read_csv(tmp_path / f"{name}.csv")) == 2 * variants * epochs
+
+
+def test_the_residuals_are_measured_by_themselves_on_all_images(tmp_path, load_few, monkeypatch):
+    epochs, run, results_of = experiments.EXPERIMENTS["residuals"]
+    assert epochs == 24
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {
+        **experiments.EXPERIMENTS,
+        "residuals": (2, lambda d, r, device: run(d, r.with_epochs(2), device), results_of),
+    })  # fmt: skip
+    words = ["--data", "shapes", "--width", "2", "--seeds", "2", "--out", str(tmp_path)]
+    experiments.main([*words, "--only", "residuals"])
+    found = json.loads((tmp_path / "experiments.json").read_text())["outcomes"]["residuals"]
+    assert list(found["values"]) == [
+        "the assignment's network", "without its two residuals", "batch norm before the pooling",
+    ]  # fmt: skip
+    assert found["train_images"] == len(load_few().train_images)
+    curves = pd.read_csv(tmp_path / "residuals.csv")
+    assert curves.groupby("seed")["train_loss"].nunique().tolist() == [6, 6]
+    with pytest.raises(InputError, match="by itself"):
+        experiments.main([*words, "--only", "residuals", "depths"])
 
 
 def test_the_throughput_is_written_as_it_is_stored(tmp_path, capsys, monkeypatch, few):

@@ -203,6 +203,7 @@ def test_figures_say_that_they_show_shapes(smoke, few):
     assert figure.get_suptitle() == "Four images\n(on shapes, not CIFAR-10)"
     assert figure.get_supxlabel() == "CustomResNet of width 4 on shapes"
     assert small.add_caption(figure, "DeepNet").get_supxlabel() == "DeepNet on shapes"
+    assert small.add_caption(figure, "").get_supxlabel() == "shapes"  # Photographs.
     untitled = small.add_caption(plot_images(few.test_images[:4]))
     assert untitled.get_suptitle() == "on shapes, not CIFAR-10"
     real = replace(small, dataset=replace(small.dataset, name="cifar10"))
@@ -214,9 +215,12 @@ def test_the_source_that_is_shown_is_the_source(monkeypatch):
     monkeypatch.setattr("IPython.display.display", shown.append)
     show(CustomResNet, evaluate)
     first, second = (markdown.data for markdown in shown)
-    assert first.startswith("from `s10/custom_resnet.py`:\n\n```python\nclass CustomResNet")
-    assert first.endswith("return self.fc(x.flatten(1))\n```")
+    summary, code = first.split("</summary>\n\n")
+    assert summary.endswith("<summary>CustomResNet, from s10/custom_resnet.py")
+    assert code.startswith("```python\nclass CustomResNet")
+    assert code.endswith("\n```\n\n</details>")
+    assert "return self.fc(x.flatten(1))\n```" in first
     # Decorated by torch.no_grad(), and still from its own file.
-    assert second.startswith(
-        "from `s10/training.py`:\n\n```python\n@torch.no_grad()\ndef evaluate("
-    )
+    assert (
+        "evaluate, from s10/training.py</summary>\n\n```python\n@torch.no_grad()\ndef evaluate("
+    ) in second

@@ -13,6 +13,7 @@ from torch import nn
 
 from s10.course.exercises import (
     Verdict,
+    blocks,
     compare_guess,
     lr_range,
     network,
@@ -70,6 +71,69 @@ class Blank(nn.Module):
     def forward(self, x): ...
 
 
+class ReluBeforeNorm(ResBlock):
+    def forward(self, x):
+        (first, norm1, _), (second, norm2, _) = self.branch
+        return x + norm2(torch.relu(second(norm1(torch.relu(first(x))))))
+
+
+class OneRelu(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        del self.branch[1][2]
+
+
+class Twice(ResBlock):
+    def forward(self, x):
+        return self.branch(x) + self.branch(x)
+
+
+class Stacked(ResBlock):
+    def forward(self, x):
+        return torch.cat([x, self.branch(x)], dim=1)
+
+
+class PlainList(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.blocks = [conv_block(channels, channels) for _ in range(2)]
+
+    def forward(self, x):
+        return x + self.blocks[1](self.blocks[0](x))
+
+
+class MadeInForward(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x):
+        return x + conv_block(self.channels, self.channels)(x)
+
+
+class Unpadded(ResBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.branch[0][0].padding = (0, 0)
+
+
+class Unfinite(ResBlock):
+    def forward(self, x):
+        return (x + self.branch(x)) * torch.nan
+
+
+class DeclaredInReverse(nn.Module):
+    """Right, although its second block is made first."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.second = conv_block(channels, channels)
+        self.first = conv_block(channels, channels)
+
+    def forward(self, x):
+        return self.second(self.first(x)) + x
+
+
 class Projected(nn.Module):
     """The right answer to 3.7, and with its switches the wrong ones."""
 
@@ -85,9 +149,46 @@ class Projected(nn.Module):
         return self.sum_of(self.branch(x), self.shortcut(x))
 
 
+class LateDown(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        blocks = conv_block(channels_in, channels_out), down_block(channels_out, channels_out)
+        self.branch = nn.Sequential(*blocks)
+
+
+class Strided(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        del self.branch[0][1]
+        self.branch[0][0].stride = (2, 2)
+
+
+class BiasedProjection(Projected):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, 2)
+
+
+class NoProjection(Projected):
+    def forward(self, x):
+        return self.branch(x)
+
+
+class ReversedProjection(Projected):
+    """Right: the shortcut is computed first."""
+
+    def forward(self, x):
+        shortcut = self.shortcut(x)
+        return shortcut + self.branch(x)
+
+
 class BlankProjection(nn.Module):
     def __init__(self, channels_in, channels_out):
         super().__init__()
+
+
+def conv_block_only(channels):
+    return conv_block(channels, channels)
 
 
 def projected(sum_of=Projected.sum_of, **switches):
@@ -122,6 +223,10 @@ def cycle(step, low=0.001, end=0.001, peak=489):
     if step <= peak:
         return low + (0.01 - low) * step / peak
     return 0.01 - (0.01 - end) * (step - peak) / (2351 - peak)
+
+
+def factors(max_lr, div_factor, final_div_factor):
+    return {"max_lr": max_lr, "div_factor": div_factor, "final_div_factor": final_div_factor}
 
 
 def rising(step, half_cycle, low, high):
@@ -167,14 +272,90 @@ def lr_max(lr, start=0.1, steps=98, peak=469.4):
     return lr / (start + (1 - start) * steps / peak)
 
 
+LR_MAX = 1e-4 + (1 - 1e-4) / 19  # of eva4-s11
+
+
+def l2_with(term):
+    """Adam's first step with `term(weight, lr, decay)` added to the gradient as L2."""
+
+    def step(weight, gradient, lr, decay, decoupled):
+        if decoupled:
+            return adam(weight, gradient, lr, decay, True)
+        return weight - lr * np.sign(gradient + term(weight, lr, decay))
+
+    return step
+
+
 def plain_sgd(weight, gradient, lr, decay, decoupled):
     return weight - lr * (gradient + decay * weight)
 
 
-def whitened(covariance):
-    """The right answer to 5.2."""
+def whitened(covariance, axis=1, eps=0.0):
+    """The right answer to 5.2; wrong with axis 0 or a large eps."""
     variances, directions = np.linalg.eigh(covariance)
-    return (directions / np.sqrt(variances)).T
+    return (directions / np.sqrt(np.expand_dims(variances, 1 - axis) + eps)).T
+
+
+# Right in another way than the folded solution.
+RIGHT = [
+    (speed.multiplications, lambda i, o, k, s: float(i * o) * (k * s) ** 2),
+    (speed.multiplications, lambda i, o, k, s: torch.tensor([i, o, k, k, s, s]).prod()),
+    (speed.whitening, lambda c: whitened(c, eps=5e-4)),
+    (speed.whitening, lambda c: np.linalg.inv(np.linalg.cholesky(c))),
+    (speed.whitening, lambda c: np.linalg.eigh(c)[1] @ whitened(c)),
+    (speed.whitening, lambda c: -torch.tensor(whitened(c)).float()),
+    (speed.iterations_above_half, 4.0),
+    (speed.iterations_above_half, np.int64(4)),
+    (speed.seen_both_ways, lambda n: (2**n - 2) / 2**n),
+    (speed.seen_both_ways, lambda n: sum(0.5**k for k in range(1, n))),
+    (submissions.lowest_loss, 1.461),
+    (submissions.lowest_loss, -np.log(np.exp(1) / (np.exp(1) + 9))),
+    (submissions.lowest_loss, torch.nn.functional.cross_entropy(
+        torch.eye(10)[:1], torch.tensor([0]))),
+    (submissions.lr_of_each_epoch, lambda e: float(
+        np.interp(e, [1, 5, 24], [LR_MAX / 10, LR_MAX, LR_MAX / 10]))),
+    (submissions.lr_max_of_a_log, lambda lr: lr / (0.1 + 0.9 * 98 / (0.2 * 2352 - 1))),
+    (submissions.lr_max_of_a_log, lambda lr: 469.4 * lr / (46.94 + 88.2)),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w)),
+    (submissions.first_step_of_adam, lambda w, g, lr, d, decoupled: (
+        w - lr * (g / (abs(g) + 1e-8) + d * w) if decoupled
+        else w - lr * (g + d * w) / (((g + d * w) ** 2) ** 0.5 + 1e-8))),
+    (submissions.diagnose, {"A": "the LR is never high", "B": "no augmentation", "C": "Softmax"}),
+    (submissions.diagnose, {"A": "scheduler not stepped per batch", "B": "crops do not move",
+                            "C": "probabilities go into the loss"}),
+    (lr_range.versions_of_one_image, 101_250.0),
+    (lr_range.versions_of_one_image, np.int64(101_250)),
+    (lr_range.cutout, lambda *a: square(*a).numpy()),
+    (lr_range.cutout, lambda *a: list(square(*a))),
+    (lr_range.cutout, lambda i, t, x, s: [image.numpy() for image in square(i, t, x, s)]),
+    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n)[step]),
+    (lr_range.exponential_lr, lambda step, n, a, b: torch.tensor(a * (b / a) ** (step / (n - 1)))),
+    (lr_range.exponential_lr, lambda step, n, a, b: [a * (b / a) ** (step / (n - 1))]),
+    (lr_range.where_the_fall_begins, lambda r, x: next(r[k] for k in range(len(r)) if tenth(x)[k])),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)][0]),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)].min()),
+    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** (1 / len(v))),
+    (lr_range.middle_of_seeds, lambda v: (v[0] * v[1] * v[2]) ** (1 / 3)),
+    (lr_range.middle_of_seeds, lambda v: 10 ** np.log10(v).mean()),
+    (one_cycle.steps_of_the_run, [176, 1055, 5279]),
+    (one_cycle.steps_of_the_run, np.array([176, 1055, 5279])),
+    (one_cycle.fraction_of_the_rise, 490 / 2352),
+    (one_cycle.fraction_of_the_rise, 0.2083),
+    (one_cycle.fraction_of_the_rise, np.float32(5 / 24)),
+    (one_cycle.triangular, lambda step, h, a, b: a + (b - a) * (1 - abs(step / h % 2 - 1))),
+    (one_cycle.one_cycle_lr, lambda step: np.interp(step, [0, 489, 2351], [0.001, 0.01, 0.001])),
+    (one_cycle.factors_without_annihilation, factors(1e-2, 10.0, np.float64(1))),
+]  # fmt: skip
+
+
+def tenth(losses, start=None):
+    """Where a tenth of the fall is done."""
+    start = losses[0] if start is None else start
+    return losses <= start - 0.1 * (start - losses.min())
+
+
+def last_before_the_fall(losses):
+    return np.flatnonzero(~tenth(losses)[: losses.argmin()])[-1]
 
 
 # (check, answer, pattern in the hint)
@@ -184,8 +365,20 @@ WRONG = [
     (submissions.lowest_loss, np.log(1 + 10 / np.e), "nine"),
     (submissions.lowest_loss, 1 + 9 / np.e, "logarithm"),
     (submissions.lowest_loss, -np.log(1 + 9 / np.e), "sign"),
-    (submissions.lowest_loss, 7, "softmax of"),
+    (submissions.lowest_loss, 7, "output of a softmax is best"),
+    (submissions.lowest_loss, np.log(1 + 9 / np.e) + 0.09, "smoothed"),
+    (submissions.lowest_loss, np.e / (np.e + 9), "probability"),
+    (submissions.lowest_loss, np.log2(1 + 9 / np.e), "base 2"),
+    (submissions.lowest_loss, np.log10(1 + 9 / np.e), "base 10"),
     (submissions.lr_of_each_epoch, lambda e: eva4(e, first=0), "count from 1"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * e / 5, "not near 0"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * (0.1 + 0.9 * e / 5), "4 equal steps"),
+    (submissions.lr_of_each_epoch, lambda e: LR_MAX * (0.1 + (e - 1) / 4), "minus a tenth"),
+    (
+        submissions.lr_of_each_epoch,
+        lambda e: eva4(e) if e < 5 else LR_MAX * (1 - (e - 5) / 19),
+        "19 equal steps",
+    ),
     (submissions.lr_of_each_epoch, lambda e: eva4(e, down=20), "19 equal steps"),
     (submissions.lr_of_each_epoch, returns(0.01), "the log has"),
     (submissions.first_step_of_adam, plain_sgd, "SGD"),
@@ -195,9 +388,33 @@ WRONG = [
     (submissions.first_step_of_adam, lambda *a: adam(*a, times_lr=False), "by the LR"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, half=False), "weight² is decay"),
     (submissions.first_step_of_adam, lambda *a: adam(*a, before=False), "before the step"),
-    (submissions.first_step_of_adam, returns(0.5), "should be"),
+    (submissions.first_step_of_adam, returns(0.5), "for weight 2, gradient 0.1, lr 0.01, decay"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: -d * w), "L2: the sign"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w**2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w**2 / 2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d * w / 2), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: d), "L2: the gradient of"),
+    (submissions.first_step_of_adam, l2_with(lambda w, lr, d: lr * d * w), "L2: the gradient of"),
+    (
+        submissions.first_step_of_adam,
+        lambda w, g, lr, d, decoupled: (
+            w * (1 + lr * d) - lr * np.sign(g) if decoupled else adam(w, g, lr, d, False)
+        ),
+        "decoupled: the sign",
+    ),
+    (submissions.diagnose, {"A": None, "B": None, "C": None}, "A: not filled in"),
+    (submissions.diagnose, {"A": "LR too high", "B": "padding", "C": "softmax"}, "A: nothing"),
+    (submissions.diagnose, {"A": "schedule", "B": "L2 of 1e-2", "C": "softmax"}, "B: its train"),
+    (submissions.diagnose, {"A": "schedule", "B": "padding", "C": "overfitting"}, "C: compare"),
+    (submissions.diagnose, {"A": "padding", "B": "schedule", "C": "softmax"}, "A: nothing"),
+    (submissions.diagnose, dict.fromkeys("ABC", "schedule, padding, softmax"), "A: nothing"),
+    (submissions.diagnose, {"A": "schedule"}, "B: not filled in"),
+    (submissions.diagnose, "softmax", "write it as"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=99), "98 times"),
+    (submissions.lr_max_of_a_log, lambda lr: lr / (0.1 + 98 / 469.4), "minus a tenth"),
+    (submissions.lr_max_of_a_log, lambda lr: lr * (0.1 + 0.9 * 98 / 469.4), "divide"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, start=0), "not at 0"),
     (submissions.lr_max_of_a_log, lambda lr: 10 * lr, "still LRMAX / 10"),
     (submissions.lr_max_of_a_log, returns(0.14820207057988588), "this log only"),
@@ -211,38 +428,84 @@ WRONG = [
     (lr_range.exponential_lr, off_by_one, "steps − 1"),
     (lr_range.exponential_lr, returns(0.5), "at step 0"),
     (lr_range.exponential_lr, lambda step, steps, low, high: low * 10**step, "at the end"),
-    (lr_range.where_learning_begins, lambda r, x: r[x.argmin()], "end of the fall"),
-    (lr_range.where_learning_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
-    (lr_range.where_learning_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[x.argmin()], "end of the fall"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.gradient(x).argmin()], "steepest"),
     (
-        lr_range.where_learning_begins,
+        lr_range.where_the_fall_begins,
         lambda r, x: r[np.argmax(x <= x[0] - 0.9 * (x[0] - x.min()))],
         "nine tenths",
     ),
-    (lr_range.where_learning_begins, returns(0.123), "yours is 0.12"),
+    (lr_range.where_the_fall_begins, returns(0.123), "yours is 0.12"),
+    (lr_range.where_the_fall_begins, lambda r, x: int(np.argmax(tenth(x))), "rates\\[position"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(tenth(x)) - 1], "too early"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[last_before_the_fall(x) + 1], "several times"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[last_before_the_fall(x)], "test curve"),
+    (lr_range.where_the_fall_begins, lambda r, x: np.sqrt(r[13] * r[14]), "not one between"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(tenth(x, x.max()))], "losses\\[0\\]"),
+    (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)], "one number.*ndarray of shape"),
+    (lr_range.where_the_fall_begins, lambda r, x: "1e-4?", "one number.*str"),
     (lr_range.middle_of_seeds, np.mean, "arithmetic"),
     (lr_range.middle_of_seeds, lambda v: np.log10(v).mean(), "back into an LR"),
-    (lr_range.middle_of_seeds, np.min, "1e-3"),
-    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5 * (1 + (len(v) == 3)), "thous"),
+    (lr_range.middle_of_seeds, lambda v: np.log(v).mean(), "back into an LR"),
+    (lr_range.middle_of_seeds, np.min, "0.00252, not 0.001"),
+    (lr_range.middle_of_seeds, np.median, "\\*mean\\* is asked"),
+    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5, "all three"),
+    (lr_range.middle_of_seeds, lambda v: 1 / np.mean(1 / v), "harmonic"),
+    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** 0.5, "third root"),
+    (lr_range.middle_of_seeds, np.prod, "third root"),
+    (lr_range.middle_of_seeds, lambda v: v, "one number.*shape \\(3,\\)"),
+    (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n), "shape \\(101,\\)"),
+    (lr_range.exponential_lr, lambda step, n, a, b: [a, b], "one number.*list"),
+    (lr_range.exponential_lr, lambda step, n, a, b: a * (b / a) ** (step / n - 1), "at step 0"),
+    (lr_range.versions_of_one_image, 81 * 2 * 32 * 32, "entirely inside"),
+    (lr_range.versions_of_one_image, "81 x 2 x 625", "positions"),
+    (lr_range.versions_of_one_image, [81, 2, 625], "positions"),
+    (lr_range.versions_of_one_image, 81 * 2 * 625 + 1, "positions"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, 8), "wrong for 5"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s).flatten(1), "shape"),
+    (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s) * 2, "right places"),
+    (lr_range.cutout, lambda i, t, x, s: i - i, "192 zeros"),
     (lr_range.cutout, lambda *a: square(*a, copy=False), "changes the images"),
     (lr_range.cutout, lambda *a: square(*a, swap=True), "swapped"),
     (lr_range.cutout, lambda *a: square(*a, channels=0), "three channels"),
     (lr_range.cutout, lambda *a: square(*a, side=7), "192 zeros"),
     (lr_range.cutout, lambda i, t, x, s: square(i, t * 0, x * 0, s), "right places"),
     (lr_range.cutout, lambda i, t, x, s: i[:, 0], "shape"),
-    (one_cycle.steps_of_the_run, (97, 484, 2327), "one more"),
-    (one_cycle.steps_of_the_run, (98, 490, 2352), "counted from 0"),
-    (one_cycle.steps_of_the_run, (98, 490, 2351), "490th"),
-    (one_cycle.steps_of_the_run, (98, 489, 2352), "2,351"),
-    (one_cycle.steps_of_the_run, (98, 392, 2351), "first step of epoch 5"),
-    (one_cycle.steps_of_the_run, (100, 489, 2351), "not 100"),
-    (one_cycle.steps_of_the_run, (98, 7, 2351), "not 7"),
-    (one_cycle.steps_of_the_run, (98, 489, 9), "not 9"),
+    (one_cycle.steps_of_the_run, (98, 489, 2351), "98 is the assignment's"),
+    (one_cycle.steps_of_the_run, (175, 1049, 5249), "one more"),
+    (one_cycle.steps_of_the_run, (176, 1056, 5280), "counted from 0"),
+    (one_cycle.steps_of_the_run, (176, 1056, 5279), "1,056th"),
+    (one_cycle.steps_of_the_run, (176, 1055, 5280), "5279"),
+    (one_cycle.steps_of_the_run, (176, 880, 5279), "first step of epoch 6"),
+    (one_cycle.steps_of_the_run, (175.78, 1055, 5279), "not 175.78"),
+    (one_cycle.steps_of_the_run, (176, 7, 5279), "not 7"),
+    (one_cycle.steps_of_the_run, (176, 1055, 9), "not 9"),
     (one_cycle.steps_of_the_run, (None, None, None), "not filled in"),
+    (one_cycle.steps_of_the_run, 176, "three numbers"),
+    (one_cycle.steps_of_the_run, (176, 1055), "three numbers"),
     (one_cycle.fraction_of_the_rise, 0.3, "default"),
     (one_cycle.fraction_of_the_rise, 0.2, "19 steps"),
     (one_cycle.fraction_of_the_rise, 4 / 24, "beginning"),
-    (one_cycle.fraction_of_the_rise, 5, "what fraction"),
+    (one_cycle.fraction_of_the_rise, 5, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, 20.83, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, 490, "between 0 and 1"),
+    (one_cycle.fraction_of_the_rise, "5/24", "one number"),
+    (one_cycle.fraction_of_the_rise, (5, 24), "one number"),
+    (one_cycle.fraction_of_the_rise, 489 / 2351, "= 488.2"),
+    (one_cycle.fraction_of_the_rise, 489 / 2352, "= 488.0"),
+    (one_cycle.fraction_of_the_rise, 490 / 2351, "= 489.2"),
+    (one_cycle.fraction_of_the_rise, 0.21, "= 492.9"),
+    (one_cycle.triangular, lambda *a: [0.1], "yours has|should have"),
+    (one_cycle.triangular, lambda *a: np.linspace(0.1, 0.5, 10), "one number"),
+    (one_cycle.one_cycle_lr, lambda step: np.ones(2352), "one number"),
+    (one_cycle.one_cycle_lr, returns(float("nan")), "begin at 0.001"),
+    (one_cycle.factors_without_annihilation, factors(0.01, 0, 1), "positive"),
+    (one_cycle.factors_without_annihilation, factors(0.01, 10, 0), "positive"),
+    (one_cycle.factors_without_annihilation, factors(0.01, -10, 1), "positive"),
+    (one_cycle.factors_without_annihilation, factors("0.01", 10, 1), "positive"),
+    (one_cycle.factors_without_annihilation, (0.01, 10, 1), "a dict"),
+    (one_cycle.factors_without_annihilation, {"max_lr": 0.01}, "a dict"),
     (one_cycle.triangular, rising, "never turns"),
     (one_cycle.triangular, returns(0.3), "with half_cycle 10"),
     (one_cycle.triangular, one_triangle, "second should be the same"),
@@ -283,16 +546,30 @@ WRONG = [
     (network.parameters_of_a_block, 9 * 64 * 128 + 3 * 128, "no bias"),
     (network.parameters_of_a_block, 64 * 128 + 256, "3 × 3"),
     (network.parameters_of_a_block, 1, "kernel"),
-    (network.shape_after_layer2, (512, 8, 8, 256), "second"),
-    (network.shape_after_layer2, (512, 128, 16, 16), "layer 1"),
-    (network.shape_after_layer2, (512, 256, 16, 16), "pooling"),
+    (network.shape_after_layer2, (512, 256, 8, 8), "width 64"),
+    (network.shape_after_layer2, (512, 8, 8, 128), "second"),
+    (network.shape_after_layer2, (512, 64, 16, 16), "layer 1"),
+    (network.shape_after_layer2, (512, 256, 4, 4), "layer 3"),
+    (network.shape_after_layer2, (512, 128, 16, 16), "pooling"),
     (network.shape_after_layer2, (None,) * 4, "not filled in"),
+    (network.shape_after_layer2, (128, 8, 8), "the batch"),
+    (network.shape_after_layer2, 512, "four numbers"),
+    (network.shape_after_layer2, [512, 64, 8, 8], "count poolings"),
     (network.residual_block, Blank, "not filled in"),
     (network.residual_block, NoShortcut, "shortcut"),
     (network.residual_block, ReluAfter, "no ReLU after"),
     (network.residual_block, LateRelu, "in the branch|order"),
     (network.residual_block, InPlace, "in place"),
     (network.residual_block, WithBias, "bias"),
+    (network.residual_block, ReluBeforeNorm, "BN comes before the ReLU"),
+    (network.residual_block, OneRelu, "second ReLU is missing"),
+    (network.residual_block, Twice, "branch twice"),
+    (network.residual_block, Stacked, "side by side"),
+    (network.residual_block, PlainList, "plain list"),
+    (network.residual_block, MadeInForward, "in __init__"),
+    (network.residual_block, Unpadded, "padding=1"),
+    (network.residual_block, Unfinite, "not x \\+ branch"),
+    (network.residual_block, conv_block_only, "parameters are expected"),
     (network.receptive_field, lambda layers: sum(k for k, _ in layers), "overlap"),
     (network.receptive_field, lambda layers: 1 + sum(k - 1 for k, _ in layers), "jump"),
     (network.receptive_field, returns(3), "should be 5"),
@@ -300,6 +577,9 @@ WRONG = [
     (network.class_accuracy, lambda m: m.diagonal() / m.sum(), "its own number"),
     (network.class_accuracy, lambda m: m.diagonal().sum() / m.sum(), "one number for each"),
     (network.class_accuracy, returns(np.zeros(3)), "test matrix"),
+    (network.class_accuracy, lambda m: m.max(axis=1) / m.sum(axis=1), "on the diagonal"),
+    (network.class_accuracy, lambda m: 100 * m.diagonal() / m.sum(axis=1), "from 0 to 1"),
+    (network.class_accuracy, lambda m: m.diagonal(), "numbers of correct"),
     (network.accuracy_over_batches, lambda b: np.mean([k / n for k, n in b]), "last batch"),
     (network.accuracy_over_batches, lambda b: sum(k for k, _ in b), "divide"),
     (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
@@ -307,6 +587,12 @@ WRONG = [
     (network.projection_block, BlankProjection, "not filled in"),
     (network.projection_block, lambda i, o: down_block(i, o), "one 1×1"),
     (network.projection_block, projected(kernels=1), "two 3×3"),
+    (network.projection_block, projected(lambda b, s: b + 2 * s), "two paths"),
+    (network.projection_block, LateDown, "down_block from channels_in"),
+    (network.projection_block, Strided, "max pooling"),
+    (network.projection_block, BiasedProjection, "without bias"),
+    (network.projection_block, NoProjection, "it is not added"),
+    (network.projection_block, projected(lambda b, s: b), "branch alone"),
     (network.projection_block, projected(stride=1), "stride 2"),
     (network.projection_block, projected(lambda b, s: torch.relu(b + s)), "no ReLU after"),
     (network.projection_block, projected(lambda b, s: b - 1 + 0 * s), "not added|two paths"),
@@ -320,28 +606,46 @@ WRONG = [
     (speed.multiplications, lambda i, o, k, s: i * o * k * k * s, "side × side"),
     (speed.multiplications, lambda i, o, k, s: o * k * k * s * s, "all input channels"),
     (speed.multiplications, lambda i, o, k, s: 2 * i * o * k * k * s * s, "additions"),
-    (speed.multiplications, returns(7), "should make 1,769,472"),
+    (speed.multiplications, lambda i, o, k, s: 3 * i * o * k * k * s * s, "forward pass"),
+    (speed.multiplications, lambda i, o, k, s: i * o * k * k * (s - k + 1) ** 2, "not subtract"),
+    (speed.multiplications, lambda i, o, k, s: i * k * k * s * s, "one output channel"),
+    (speed.multiplications, lambda i, o, k, s: (i * k * k * s + s) * s * o, "bias"),
+    (speed.multiplications, returns(7), "each input channel; .* should make 1,769,472"),
+    (speed.multiplications, returns(1_769_472), "should make 75,497,472"),
     (speed.whitening, lambda c: whitened(c).T, "rows"),
     (speed.whitening, lambda c: np.linalg.inv(c), "roots"),
     (speed.whitening, lambda c: np.linalg.eigh(c)[1].T, "variances are not 1"),
     (speed.whitening, lambda c: (lambda v, d: (d / v).T)(*np.linalg.eigh(c)), "not by the var"),
     (speed.whitening, lambda c: np.eye(2), "shape"),
     (speed.whitening, lambda c: np.full_like(c, np.nan), "not finite"),
-    (speed.whitening, lambda c: np.eye(len(c)), "identity"),
+    (speed.whitening, lambda c: np.eye(len(c)), "identity; its first row is"),
+    (speed.whitening, lambda c: np.diag(np.diag(c) ** -0.5), "still correlated"),
+    (speed.whitening, lambda c: whitened(c, axis=0), "own variance"),
+    (speed.whitening, lambda c: whitened(c, axis=0).T, "own variance"),
+    (speed.whitening, lambda c: whitened(c, eps=0.1), "identity"),
+    (speed.whitening, lambda c: whitened(c, eps=5e-4).T, "rows"),
     (speed.iterations_above_half, 3, "one more"),
     (speed.iterations_above_half, 3.163, "an integer"),
+    (speed.iterations_above_half, 5, "one fewer"),
     (speed.iterations_above_half, 50, "multiplies"),
     (speed.seen_both_ways, lambda n: 1 - 0.5**n, "flipped at least once"),
     (speed.seen_both_ways, lambda n: 0.5 ** (n - 1), "one way only"),
+    (speed.seen_both_ways, lambda n: 1 - 0.5 ** (n + 1), "after 1 epoch it is 0"),
+    (speed.seen_both_ways, lambda n: 100 * (1 - 0.5 ** (n - 1)), "percentage"),
+    (speed.seen_both_ways, lambda n: round(1 - 0.5 ** (n - 1), 2), "simulation"),
+    (speed.seen_both_ways, lambda n: 1 - 0.25 ** (n - 1), "after 2 a half"),
     (speed.seen_both_ways, returns(1), "after 2 a half"),
 ]
 
 CHECKS = {
+    "0.1": blocks.adam_step,
+    "0.2": blocks.lowest_loss,
+    "0.3": blocks.batch_norm,
     "1.1": lr_range.versions_of_one_image,
-    "1.2": lr_range.exponential_lr,
-    "1.3": lr_range.where_learning_begins,
-    "1.4": lr_range.middle_of_seeds,
-    "1.5": lr_range.cutout,
+    "1.2": lr_range.cutout,
+    "1.3": lr_range.exponential_lr,
+    "1.4": lr_range.where_the_fall_begins,
+    "1.5": lr_range.middle_of_seeds,
     "2.1": one_cycle.steps_of_the_run,
     "2.2": one_cycle.fraction_of_the_rise,
     "2.3": one_cycle.triangular,
@@ -358,6 +662,7 @@ CHECKS = {
     "4.2": submissions.lr_max_of_a_log,
     "4.3": submissions.lowest_loss,
     "4.4": submissions.first_step_of_adam,
+    "4.5": submissions.diagnose,
     "5.1": speed.multiplications,
     "5.2": speed.whitening,
     "5.3": speed.iterations_above_half,
@@ -383,6 +688,13 @@ def test_a_typical_wrong_answer_gets_its_hint(check, answer, hint):
     assert "stops with" not in verdict.message
 
 
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_another_right_answer_passes(check, answer):
+    assert check(answer).passed, check(answer)
+    verdict = check(answer)
+    assert verdict.passed, verdict
+
+
 @pytest.mark.parametrize("number", CHECKS)
 def test_the_folded_solution_passes_and_the_blank_does_not(number):
     scope = {"np": np, "torch": torch, "nn": nn, "conv_block": conv_block, "down_block": down_block}
@@ -400,11 +712,28 @@ def test_the_folded_solution_passes_and_the_blank_does_not(number):
             assert "not filled in" in verdict.message
 
 
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (network.residual_block, ResBlock),
+        (network.residual_block, DeclaredInReverse),
+        (network.projection_block, ReversedProjection),
+        (network.shape_after_layer2, torch.Size([512, 128, 8, 8])),
+        (network.shape_after_layer2, np.array([512, 128, 8, 8])),
+        (network.class_accuracy, lambda m: torch.from_numpy(m).diag() / m.sum(1)),
+        (network.class_accuracy, lambda m: [row[i] / sum(row) for i, row in enumerate(m)]),
+        (network.accuracy_over_batches, lambda b: torch.tensor(b).sum(0)[0] / 1360),
+    ],
+)  # fmt: skip
+def test_a_right_answer_passes_in_another_form(check, answer):
+    assert check(answer).passed, check(answer)
+
+
 def test_every_exercise_of_the_notebooks_has_a_check_and_a_solution():
     numbers = set()
     for path in NOTEBOOKS.glob("0*.py"):
         here = re.findall(r"^# ### Exercise (\d\.\d)", path.read_text(), re.M)
-        assert len(here) >= 4
+        assert len(here) >= 3
         assert here == sorted(here)
         numbers |= set(here)
     assert numbers == set(CHECKS) == set(solutions())
@@ -431,3 +760,14 @@ def test_guesses_are_compared():
     assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
     assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
     assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)
+    for guess in (0.45, "0.45", "45%", " 45 % ", 45, (0.45,), np.float32(0.45), "4.5e-1"):
+        line = compare_guess("accuracy", guess, 0.5, fraction=True)
+        assert line == "accuracy: you said 45.0%, measured 50.0%: -5.0 points.", guess
+
+
+@pytest.mark.parametrize("guess", ["a lot", "", (1, 2), [], {}, np.mean, "1e-3 to 1e-2", True, 1j])
+def test_a_guess_that_is_no_number_is_no_traceback(guess):
+    for options in ({}, {"factor": True}, {"fraction": True}):
+        line = compare_guess("LRMAX", guess, 0.01, **options)
+        assert "measured" in line
+        assert "is not one number" in line

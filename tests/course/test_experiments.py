@@ -1,5 +1,6 @@
 """The short experiments of the notebooks: equal conditions, one difference."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,15 +9,21 @@ import pytest
 import torch
 from torch import nn
 
-from s10 import FitResult, InputError, Recipe
+from s10 import CustomResNet, FitResult, InputError, Recipe
 from s10.course.experiments import (
     NO_PITFALL,
     DeepNet,
     compare_depths,
     compare_pitfalls,
     compare_schedules,
+    compare_variants,
     final_accuracy,
     final_loss,
+    norm_before_pooling,
+    paired_differences,
+    residual_variants,
+    with_model,
+    without_shortcuts,
 )
 from s10.plots import plot_schedules
 from s10.speed.muon import Muon
@@ -60,6 +67,43 @@ def test_the_pitfalls_are_compared_from_the_same_start(few, tiny):
     alone = compare_pitfalls(few, recipe, names[1:2], epochs=3)
     same = alone["pitfall"] == "softmax before the loss"
     assert alone[same]["train_loss"].tolist() == softmax["train_loss"].tolist()
+
+
+def test_variants_are_compared_seed_by_seed(few, tiny):
+    variants = {
+        "as it is": tiny,
+        "no flip": replace(tiny, flip=False),
+        "own network": with_model(tiny, lambda n: nn.Sequential(nn.Flatten(), nn.Linear(3072, n))),
+    }
+    table = compare_variants(variants, few, seeds=2)
+    assert table.groupby(["variant", "seed"]).size().tolist() == [3] * 6
+    # Each run is that of `compare_schedules` with this seed.
+    alone = compare_schedules(few, replace(tiny, seed=1))
+    alone = alone[alone["schedule"] == "one cycle"]["train_loss"].tolist()
+    mine = table[(table["variant"] == "as it is") & (table["seed"] == 1)]
+    assert mine["train_loss"].tolist() == alone
+    assert set(paired_differences(table).index) == {"no flip", "own network"}
+    assert len(plot_schedules(table, by="variant").axes) == 2
+
+
+def test_paired_differences_say_whether_the_seeds_agree():
+    accuracies = {"A": (0.5, 0.6, 0.7), "B": (0.51, 0.63, 0.72), "C": (0.4, 0.7, 0.7),
+                  "D": (0.49, 0.58, 0.2)}  # fmt: skip
+    table = pd.DataFrame(
+        {"variant": name, "seed": seed, "epoch": epoch, "test_accuracy": value * epoch / 2}
+        for seed in range(3)
+        for name, values in accuracies.items()
+        for epoch, value in ((1, values[seed]), (2, values[seed]))
+    ).iloc[:-1]  # The last run, D with seed 2, was interrupted.
+    found = paired_differences(table)
+    assert found.index.tolist() == ["B", "C", "D"]
+    assert found.loc["B"].tolist() == [pytest.approx(x) for x in (1, 3, 2, 2)] + [
+        "higher with each seed"
+    ]
+    assert found.loc["C", "seeds"] == "the seeds disagree"
+    assert found.loc["D", ["seed 0", "seed 1", "mean"]].tolist() == pytest.approx([-1, -2, -1.5])
+    assert np.isnan(found.loc["D", "seed 2"])
+    assert found.loc["D", "seeds"] == "lower with each seed"
 
 
 @dataclass(frozen=True)
@@ -164,3 +208,33 @@ def test_a_shortcut_passes_on_what_the_layers_leave_out():
         x = torch.randn(2, 3, 32, 32)
         identity = net.fc(net.prep(x).mean(dim=(2, 3)))
         assert torch.allclose(net(x), identity if shortcuts else net.fc.bias.expand(2, -1))
+
+
+def test_the_residual_variants_differ_from_the_network_in_one_thing(few, tiny):
+    torch.manual_seed(0)
+    model = CustomResNet(width=4).eval()
+    x = torch.randn(2, 3, 32, 32)
+    for module in model.modules():  # Statistics that make a difference, as after training.
+        if isinstance(module, nn.BatchNorm2d):
+            module.bias.data.normal_()
+            module.weight.data.normal_()  # Of either sign: BN and MaxPool do not commute then.
+    down, block = model.layer1
+    prepared = model.prep(x)
+    (conv, pool, norm, relu) = down
+    reduced = without_shortcuts(copy.deepcopy(model))
+    assert torch.equal(reduced.layer1(prepared), block.branch(down(prepared)))
+    assert not torch.allclose(reduced(x), model(x))
+    earlier = norm_before_pooling(copy.deepcopy(model))
+    expected = relu(pool(norm(conv(prepared))))
+    assert torch.allclose(earlier.layer1[0](prepared), expected)
+    assert not torch.allclose(expected, down(prepared))
+    for changed in (reduced, earlier):
+        assert sum(p.numel() for p in changed.parameters()) == sum(
+            p.numel() for p in model.parameters()
+        )
+    starts = []
+    for recipe in residual_variants(tiny).values():
+        torch.manual_seed(0)
+        starts.append([p.sum().item() for p in recipe.initial_model(few).parameters()])
+    assert len(starts) == 3
+    assert starts[0] == starts[1] == starts[2]

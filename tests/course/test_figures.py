@@ -194,11 +194,15 @@ def test_lr_range_anatomy_marks_what_the_rule_chooses(drawn):
     figure = drawn["lr_range_anatomy"]
     curve = max(figure.axes[0].lines, key=lambda line: len(line.get_xdata()))
     choice = choose_from_loss(curve.get_xdata(), curve.get_ydata())
+    marked = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert marked == [choice["lr_min"], choice["lr_max"]]
     text = all_text(figure)
-    assert f"LRMIN {choice['lr_min']:.2g}" in text
-    assert f"LRMAX {choice['lr_max']:.2g}" in text
-    for region in ("too small", "loss falls", "valley", "diverges"):
+    for region in ("LRMIN: 10%", "LRMAX: middle", "worse than a guess", "valley", "too large"):
         assert region in text
+    assert "10^" not in text  # It would answer the question that follows it.
+    # As measured: a start above ln 10, and no explosion on the right.
+    assert curve.get_ydata()[0] > np.log(10) > curve.get_ydata().min()
+    assert curve.get_ydata()[-1] < curve.get_ydata()[0]
     assert "not a measurement" in figure._supxlabel.get_text()
 
 
@@ -215,16 +219,16 @@ def test_one_cycle_arithmetic_of_the_assignment(drawn):
     assert int(np.argmax(rates)) == 489
 
 
-def test_triangular_and_annihilation(drawn):
-    figure = drawn["triangular_and_annihilation"]
-    left, right = figure.axes[:2]
-    wave = left.lines[0].get_ydata()
-    tops = np.flatnonzero(np.isclose(wave, 0.01))
-    assert tops.tolist() == [490, 3 * 490, 5 * 490]
-    ends = [line.get_ydata()[-1] for line in right.lines]
-    assert ends == pytest.approx([1e-6, 1e-5])
-    assert "annihilation at 1e-06" in right.get_title(loc="left")
-    assert right.get_yscale() == "log"
+def test_annihilation_ends_where_pytorchs_default_does(drawn):
+    figure = drawn["annihilation"]
+    (axes,) = figure.axes
+    ends = [line.get_ydata()[-1] for line in axes.lines]
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=1, momentum=0.9)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, div_factor=1000)
+    assert ends == pytest.approx([optimizer.param_groups[0]["min_lr"], 1e-5])
+    assert "ends at 1e-05, with it at 1e-09" in title(figure)
+    assert axes.get_yscale() == "log"
 
 
 def test_whitening_removes_the_correlations_of_a_patch(shapes):
@@ -262,6 +266,22 @@ def test_degradation_with_seeds_takes_their_mean():
     )
     table["loss"] = 1.0
     assert figures.degradation(table).get_suptitle().count("about as well as") == 2
+
+
+def test_degradation_compares_stored_seeds_pair_by_pair():
+    stored = {
+        "9 layers, plain": [1.5, 1.25], "49 layers, plain": [2.0, 1.5],
+        "9 layers, residual": [1.5, 1.25], "49 layers, residual": [1.625, 1.0],
+    }  # fmt: skip
+    figure = figures.degradation(made_up_table(), stored)
+    assert figure.get_suptitle().split("\n") == [
+        "Plain: loss of 49 layers minus that of 9: +0.50, +0.25 (2 stored seeds)",
+        "Residual: loss of 49 layers minus that of 9: +0.12, -0.25 (2 stored seeds)",
+    ]
+    marks = [line for line in figure.axes[1].lines if line.get_marker() == "_"]
+    assert [list(line.get_ydata()) for line in marks] == [[1.5, 1.25], [1.625, 1.0]]
+    without = figures.degradation(made_up_table(), {})
+    assert without.get_suptitle() == figures.degradation(made_up_table()).get_suptitle()
 
 
 def test_degradation_needs_both_kinds_and_all_columns():

@@ -87,8 +87,8 @@ def test_a_large_image_takes_little_memory(tmp_path, kind, mode, side, expected,
     result, taken = resident_megabytes(
         "import PIL.PngImagePlugin, PIL.JpegImagePlugin\n"
         "from pathlib import Path\n"
-        "from s10.datasets.folder import _load_image",
-        f"_load_image(Path({str(path)!r}))",
+        "from s10.datasets.folder import load_image",
+        f"load_image(Path({str(path)!r}))",
     )
     assert result == expected
     assert taken < megabytes

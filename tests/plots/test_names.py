@@ -224,7 +224,7 @@ def test_a_run_without_a_finished_epoch():
             plot(nothing)
     table = pd.concat([runs(["A", "B"]), nothing.assign(schedule="C")], ignore_index=True)
     axes = plots.plot_schedules(table).axes
-    assert axes[1].get_title(loc="left") == "Test accuracy: B ends highest"
+    assert axes[1].get_title(loc="left") == "Test accuracy"
 
 
 @pytest.mark.parametrize("nothing", [None, Predictions([], [], ("cat", "dog"))])

@@ -104,9 +104,20 @@ def test_runs_are_compared(history, by):
     loss, accuracy = plots.plot_schedules(table, by=by).axes
     assert texts(loss.get_legend().get_texts()) == ["A", "B"]
     assert accuracy.lines[1].get_ydata() == pytest.approx(100 * better["test_accuracy"])
-    # Which pitfall is worse, a short run cannot say.
-    best = ": B ends highest" if by == "schedule" else ""
-    assert accuracy.get_title(loc="left") == f"Test accuracy{best}"
+    # Which is better, a short run with one seed cannot say.
+    assert accuracy.get_title(loc="left") == "Test accuracy"
+
+
+def test_of_several_seeds_the_mean_is_drawn_over_each(history):
+    luckier = history.assign(test_accuracy=history["test_accuracy"] + 0.02)
+    table = pd.concat([history.assign(run="A", seed=0), luckier.assign(run="A", seed=1)])
+    loss, accuracy = plots.plot_schedules(table, by="run").axes
+    mean, *seeds = [line.get_ydata() for line in accuracy.lines]
+    assert mean == pytest.approx(100 * (history["test_accuracy"] + 0.01))
+    assert seeds[1] == pytest.approx(100 * luckier["test_accuracy"])
+    assert len(loss.lines) == len(accuracy.lines) == 3
+    assert texts(loss.get_legend().get_texts()) == ["A"]
+    assert accuracy.get_title(loc="left") == "Test accuracy, mean of 2 seeds"
 
 
 def test_the_lr_range_of_several_seeds_shows_what_each_chooses():
@@ -128,6 +139,8 @@ def test_the_lr_range_of_one_seed_per_epoch():
     assert len(axes.lines) == 1 + 1 + 2
     assert texts(axes.get_legend().get_texts())[0] == "one seed"
     assert axes.get_ylabel() == "training accuracy after one epoch"
+    assert axes.get_xscale() == "log"
+    assert axes.get_legend().get_frame().get_alpha() == 1
     assert axes.yaxis.get_major_formatter()(0.5) == "50%"
 
 
@@ -253,7 +266,7 @@ def test_an_ablation_of_small_and_negative_gains_shows_all_of_them():
     assert axes.get_xlim()[0] < -0.29 - 0.54
     legend = axes.get_legend().get_window_extent()
     assert not any(bar.get_window_extent().overlaps(legend) for bar in axes.patches[1:])
-    assert texts(axes.texts) == ["+0.1", "+0.1", "−0.3", "−0.4"]
+    assert texts(axes.texts) == ["+0.15", "+0.05", "−0.29", "−0.40"]
     assert axes.get_xlabel() == "gain in test accuracy (percentage points)"
 
 

@@ -3,7 +3,11 @@
 import pytest
 
 from s10.submissions import SUBMISSIONS
-from s10.submissions.plots import plot_published_curves, plot_submission_schedules
+from s10.submissions.plots import (
+    plot_anonymous_runs,
+    plot_published_curves,
+    plot_submission_schedules,
+)
 
 
 def test_every_schedule_is_shown_with_its_optimizer():
@@ -25,7 +29,7 @@ def test_published_curves_stand_beside_ours():
     panels = plot_published_curves(entries).axes
     # eva6-s9 has no log.
     assert [axes.get_title(loc="left") for axes in panels] == [
-        "era1-s10-strided: test", "eva4-s11: test", "eva8-s8: training",
+        "era1-s10-strided: test", "eva4-s11: test", "eva8-s8: training (no test in its log)",
     ]  # fmt: skip
     labels = [[line.get_label() for line in axes.lines] for axes in panels]
     ours = "ours, width 16"
@@ -37,3 +41,11 @@ def test_published_curves_stand_beside_ours():
     assert mean.get_ydata() == pytest.approx([30, 60])
     assert variant.get_linestyle() == "--"
     assert panels[2].lines[1].get_ydata() == pytest.approx([10, 30])
+
+
+def test_anonymous_runs_stand_before_the_reference():
+    run = {f"{kind}_curves": [[0.2, 0.4]] for kind in ("train", "test", "loss")}
+    figure = plot_anonymous_runs({"A": run, "B": run, "C": run, "our recipe": run})
+    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ["A", "B", "C"]
+    assert len(figure.axes[0].lines) == 2
+    assert figure.axes[3].lines[2].get_ydata() == pytest.approx([20, 40])

@@ -97,6 +97,18 @@ def test_an_update_keeps_the_outputs_of_unchanged_cells(pair):
     assert check(script.parent) == 0
 
 
+def test_an_output_that_answers_a_question_is_stored_collapsed(pair):
+    script, notebook = pair
+    script.write_text(SCRIPT.replace("source_hidden", "outputs_hidden"))
+    pairs.update(script, notebook)
+    last = nbformat.read(notebook, 4).cells[2]
+    assert last.metadata == {"jupyter": {"outputs_hidden": True}, "collapsed": True}
+    assert last.outputs[0].text == "41\n"
+    assert check(script.parent) == 0
+    pairs.write(notebook, nbformat.read(notebook, 4).cells)
+    assert check(script.parent) == 0
+
+
 def test_an_update_of_a_stored_notebook_changes_nothing(tmp_path):
     script = min((ROOT / "notebooks").glob("[0-9]*.py"))
     notebook = script.with_suffix(".ipynb")

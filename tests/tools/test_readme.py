@@ -75,8 +75,8 @@ def test_no_measured_number_stands_outside_the_blocks():
 def test_it_is_a_learners_page():
     assert len(README.splitlines()) <= 130
     first_screen = "\n".join(README.splitlines()[:20])
-    assert first_screen.count("colab-badge.svg") == 5
-    assert "Start with notebook 1" in first_screen
+    assert first_screen.count("colab-badge.svg") == 6
+    assert "Start with notebook 0" in first_screen
 
 
 def test_cifar10_at_quarter_width_passes_90_percent():

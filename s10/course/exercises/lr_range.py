@@ -3,7 +3,15 @@
 import numpy as np
 import torch
 
-from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.course.exercises.verdict import (
+    CheckFailed,
+    call,
+    call_number,
+    check,
+    close,
+    compare,
+    fail_if,
+)
 
 CROPS, FLIPS, SQUARES = 9 * 9, 2, 25 * 25
 
@@ -15,6 +23,10 @@ def versions_of_one_image(answer) -> None:
         (8 * 8 * FLIPS * SQUARES, "a window of 32 in an image of 40 has 9 positions, not 8."),
         (8 * 8 * FLIPS * 24 * 24, "count positions, not gaps: 40 − 32 + 1 and 32 − 8 + 1."),
         (CROPS * FLIPS * 24 * 24, "the square of 8 has 32 − 8 + 1 = 25 positions each way."),
+        (
+            CROPS * FLIPS * 32 * 32,
+            "the square lies entirely inside the image: 25 positions each way.",
+        ),
         (CROPS * FLIPS, "and the CutOut square? It has positions, too."),
         (CROPS * SQUARES, "and the flip?"),
         (CROPS + FLIPS + SQUARES, "they are independent choices: multiply."),
@@ -24,11 +36,53 @@ def versions_of_one_image(answer) -> None:
     compare(answer, CROPS * FLIPS * SQUARES, hints, otherwise, tolerance=0)
 
 
-@check("Exercise 1.2", "The LR grows by the same factor with every batch.")
+@check("Exercise 1.2", "After normalization 0 is the mean color, so the square carries no signal.")
+def cutout(function) -> None:
+    """`function(images, top, left, size)`: images (B, 3, 32, 32) with a square of 0 in each.
+
+    `top` and `left`: int64 (B,), a position for each image. The result may be a tensor, an
+    array or a list of images.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 3, 32, 32, generator=generator) + 5
+    before = images.clone()
+    top, left = torch.tensor([0, 10, 24]), torch.tensor([24, 3, 0])
+    value = _batch(call(function, images, top, left, 8))
+    changed = not torch.equal(images, before)
+    fail_if(changed, "it changes the images passed to it; work on a copy (images.clone()).")
+    shape = tuple(value.shape)
+    fail_if(shape != (3, 3, 32, 32), f"the shape should stay (3, 3, 32, 32), yours is {shape}.")
+    if not torch.equal(value, _cut(images, top, left, 8)):
+        swapped = torch.equal(value, _cut(images, left, top, 8))
+        fail_if(swapped, "top counts rows (dimension 2), left columns (3); yours has them swapped.")
+        zeros = (value == 0).flatten(1).sum(1).tolist()
+        fail_if(zeros == [64] * 3, "the square must be cut from all three channels.")
+        fail_if(zeros != [192] * 3, f"8 × 8 in 3 channels are 192 zeros per image; yours: {zeros}.")
+        raise CheckFailed("the squares have the right size, but are not in the right places.")
+    smaller = torch.equal(_batch(call(function, images, top, left, 5)), _cut(images, top, left, 5))
+    fail_if(not smaller, "right for a size of 8, wrong for 5: use `size`.")
+
+
+def _batch(value) -> torch.Tensor:
+    """A tensor of the images that a learner's function returned."""
+    if isinstance(value, list | tuple):
+        value = torch.stack([torch.as_tensor(image) for image in value])
+    return torch.as_tensor(value)
+
+
+def _cut(images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, size: int) -> torch.Tensor:
+    """A copy of the images with a square of zeros in each."""
+    images = images.clone()
+    for image, y, x in zip(images, top, left, strict=True):
+        image[:, y : y + size, x : x + size] = 0
+    return images
+
+
+@check("Exercise 1.3", "The LR grows by the same factor with every batch.")
 def exponential_lr(function) -> None:
     """`function(step, steps, low, high)`: the LR of each step, from low to high."""
     low, high, steps = 1e-6, 1.0, 101
-    rates = [call(function, step, steps, low, high) for step in (0, 25, 50, 100)]
+    rates = [call_number(function, step, steps, low, high) for step in (0, 25, 50, 100)]
     if close(rates, [low, low * 10**1.5, 1e-3, high]):
         return
     linear = close(rates[0], low) and close(rates[2], low + (high - low) / 2, 0.05)
@@ -41,70 +95,53 @@ def exponential_lr(function) -> None:
     raise CheckFailed(f"halfway from 1e-6 to 1, on the log scale, is 1e-3; yours is {middle:g}.")
 
 
-@check("Exercise 1.3", "A level crossing varies less from seed to seed than the steepest point.")
-def where_learning_begins(function) -> None:
+@check("Exercise 1.4", "A level crossing varies less from seed to seed than the steepest point.")
+def where_the_fall_begins(function) -> None:
     """`function(rates, losses)`: the first LR with a tenth of the total fall of the loss done."""
+    # Noise crosses the level and comes back, once before the fall and once in it.
+    exponents = [-6, -5, -4.5, -4.2, -2, -1, 0]
     rates = np.logspace(-6, 0, 61)
-    losses = np.interp(np.log10(rates), [-6, -5, -2, -1, 0], [2.53, 2.5, 1.0, 1.4, 9.0])
+    losses = np.interp(np.log10(rates), exponents, [2.53, 2.5, 2.34, 2.45, 1.0, 1.4, 9.0])
     fall = losses[0] - losses.min()
-    right = rates[np.argmax(losses <= losses[0] - 0.1 * fall)]
-    end, steepest = rates[losses.argmin()], rates[np.gradient(losses).argmin()]
-    tenth_of_loss = rates[np.argmax(losses <= 0.9 * losses[0])]
+    done = losses <= losses[0] - 0.1 * fall
+    first, lowest = int(done.argmax()), int(losses.argmin())
+    value = call_number(function, rates.copy(), losses.copy())
+    last = int(np.flatnonzero(~done[:lowest])[-1]) + 1
     nine_tenths = rates[np.argmax(losses <= losses[0] - 0.9 * fall)]
-    value = float(call(function, rates.copy(), losses.copy()))
+    from_largest = rates[np.argmax(losses <= losses.max() - 0.1 * (losses.max() - losses.min()))]
     hints = [
-        (end, "that is where the loss is lowest: the end of the fall, not its beginning."),
-        (tenth_of_loss, "a tenth of the *fall* (first loss − lowest loss), not of the loss."),
-        (steepest, "that is the steepest point; the first crossing of a level is asked for."),
+        (first, "that is its position; return the LR there, rates[position]."),
+        (rates[lowest], "there the loss is lowest: the end of the fall, not its beginning."),
+        (rates[np.argmax(losses <= 0.9 * losses[0])],
+         "a tenth of the *fall* (first loss − lowest loss), not of the loss."),
+        (rates[np.gradient(losses).argmin()],
+         "that is the steepest point; the first crossing of a level is asked for."),
         (nine_tenths, "that is where nine tenths of the fall are done; one tenth is asked for."),
-    ]
+        (rates[last], "that is the *last* crossing: a noisy curve crosses a level several times."),
+        (rates[first - 1], "one position too early: there the tenth is not done yet."),
+        (from_largest, "the fall begins at the first loss, losses[0], not at the largest one."),
+    ]  # fmt: skip
+    between = rates[first - 1] < value < rates[first]
+    fail_if(between, "close: return the first LR *in* `rates` with a tenth done, not one between.")
+    right = rates[first]
     compare(value, right, hints, f"for a test curve it is {right:.2g}, yours is {value:.2g}.")
 
 
-@check("Exercise 1.4", "LRs live on a log scale: 1e-4 and 1e-2 meet at 1e-3.")
+@check("Exercise 1.5", "LRs live on a log scale: 1e-4 and 1e-2 meet at 1e-3.")
 def middle_of_seeds(function) -> None:
-    """`function(values)`: the mean of several LRs on the log scale."""
-    value = float(call(function, np.array([1e-4, 1e-2])))
-    arithmetic = (1e-4 + 1e-2) / 2
+    """`function(values)`: the mean of three LRs on the log scale."""
+    values = np.array([2e-3, 8e-3, 1e-3])
+    value, logs = call_number(function, values.copy()), np.log(values)
     hints = [
-        (arithmetic, "the arithmetic mean is near the largest; take the mean of the logs."),
-        (-3, "that is the mean of the logs; now turn it back into an LR."),
+        (values.mean(), "the arithmetic mean is near the largest; take the mean of the logs."),
+        (logs.mean(), "that is the mean of the logs; now turn it back into an LR."),
+        (np.log10(values).mean(), "that is the mean of the logs; now turn it back into an LR."),
+        (np.median(values), "the median, robust and fair enough, but the *mean* is asked for."),
+        (np.sqrt(values.min() * values.max()), "it should depend on all three, not on two."),
+        (1 / (1 / values).mean(), "that is the harmonic mean; take the mean of the logs."),
+        (np.exp(logs.sum() / 2), "that is a square root; three values need the third root."),
+        (values.prod(), "that is their product; and its third root?"),
     ]
-    compare(value, 1e-3, hints, f"of 1e-4 and 1e-2 it should be 1e-3, not {value:.2g}.")
-    three = float(call(function, np.array([1e-3, 2e-3, 4e-3])))
-    otherwise = f"of 1, 2 and 4 thousandths it should be 2 thousandths, not {three:.2g}."
-    compare(three, 2e-3, [], otherwise)
-
-
-@check("Exercise 1.5", "After normalization 0 is the mean color, so the square carries no signal.")
-def cutout(function) -> None:
-    """`function(images, top, left, size)`: images (B, 3, 32, 32) with a square of 0 in each.
-
-    `top` and `left`: int64 (B,), a position for each image.
-    """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(3, 3, 32, 32, generator=generator) + 5
-    before = images.clone()
-    top, left = torch.tensor([0, 10, 24]), torch.tensor([24, 3, 0])
-    expected = _cut(images, top, left)
-    value = call(function, images, top, left, 8)
-    changed = not torch.equal(images, before)
-    fail_if(changed, "it changes the images passed to it; work on a copy (images.clone()).")
-    shape = tuple(value.shape)
-    fail_if(shape != (3, 3, 32, 32), f"the shape should stay (3, 3, 32, 32), yours is {shape}.")
-    if torch.equal(value, expected):
-        return
-    swapped = torch.equal(value, _cut(images, left, top))
-    fail_if(swapped, "top counts rows (dimension 2), left columns (3); yours has them swapped.")
-    zeros = (value == 0).flatten(1).sum(1).tolist()
-    fail_if(zeros == [64] * 3, "the square must be cut from all three channels.")
-    fail_if(zeros != [192] * 3, f"8 × 8 in 3 channels are 192 zeros per image; yours: {zeros}.")
-    raise CheckFailed("the squares have the right size, but are not in the right places.")
-
-
-def _cut(images: torch.Tensor, top: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
-    """A copy of the images with a square of zeros, 8 × 8, in each."""
-    images = images.clone()
-    for image, y, x in zip(images, top, left, strict=True):
-        image[:, y : y + 8, x : x + 8] = 0
-    return images
+    right = np.exp(logs.mean())
+    otherwise = f"of 2, 8 and 1 thousandths it should be {right:.3g}, not {value:.3g}."
+    compare(value, right, hints, otherwise)

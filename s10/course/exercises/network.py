@@ -2,10 +2,14 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from s10.course.exercises.verdict import CheckFailed, call, check, compare, fail_if
-from s10.custom_resnet import CustomResNet, ResBlock
+from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.custom_resnet import CustomResNet
+
+BIAS = "batch norm makes a convolution's bias useless: bias=False."
 
 
 @check("Exercise 3.1", "3 · 3 · 64 · 128 weights, and scale and shift for each of 128 channels.")
@@ -26,48 +30,65 @@ def parameters_of_a_block(answer) -> None:
 
 @check("Exercise 3.2", "Each of the three layers halves height and width and doubles the channels.")
 def shape_after_layer2(answer) -> None:
-    """Shape of the tensor after layer 2 for a batch of 512 at width 64."""
-    blank = len(answer) != 4 or any(part is None for part in answer)
-    fail_if(blank, "not filled in yet: four numbers are asked for.")
+    """Shape of the tensor after layer 2 for a batch of 512 at width 32."""
+    answer = tuple(answer) if np.ndim(answer) else (answer,)
+    fail_if(any(part is None for part in answer), "not filled in yet: four numbers are asked for.")
+    without_batch = len(answer) == 3 and close(answer, (128, 8, 8))
+    fail_if(without_batch, "and the batch? Its size comes first.")
+    fail_if(len(answer) != 4, f"four numbers are asked for, yours are {len(answer)}.")
     hints = [
-        ((512, 8, 8, 256), "the right numbers; PyTorch puts the channels second."),
-        ((512, 128, 16, 16), "that is after layer 1."),
-        ((512, 512, 4, 4), "that is after layer 3."),
-        ((512, 256, 16, 16), "layer 2 has a max pooling, too."),
-        ((1, 256, 8, 8), "and the batch?"),
+        ((512, 256, 8, 8), "that is at width 64, as drawn."),
+        ((512, 8, 8, 128), "the right numbers; PyTorch puts the channels second."),
+        ((512, 64, 16, 16), "that is after layer 1."),
+        ((512, 256, 4, 4), "that is after layer 3."),
+        ((512, 128, 16, 16), "layer 2 has a max pooling, too."),
+        ((1, 128, 8, 8), "and the batch?"),
     ]
     otherwise = "batch, channels, height, width; count poolings and widths."
-    compare(answer, (512, 256, 8, 8), hints, otherwise, tolerance=0)
+    compare(answer, (512, 128, 8, 8), hints, otherwise, tolerance=0)
 
 
 @check("Exercise 3.3", "Same output as the library's, weight for weight.")
 def residual_block(block_class) -> None:
     """`block_class(channels)`: a Module that returns x + (conv-BN-ReLU-conv-BN-ReLU)(x)."""
     torch.manual_seed(0)
-    block, reference = block_class(4), ResBlock(4)
-    count, right = (sum(p.numel() for p in m.parameters()) for m in (block, reference))
-    fail_if(count == 0, "not filled in yet: it has no parameters.")
-    biases = 2 * 4
-    fail_if(count == right + biases, "batch norm makes a convolution's bias useless: bias=False.")
-    fail_if(count != right, f"{right} parameters are expected at 4 channels, yours has {count}.")
-    ordered = _shapes(block) == _shapes(reference)
-    fail_if(not ordered, "the order should be conv, BN, ReLU, conv, BN, ReLU.")
-    _copy_parameters(block, reference)
-    x = torch.randn(2, 4, 8, 8)
+    block, x = block_class(4), torch.randn(2, 4, 8, 8)
     before = x.clone()
-    value, expected = call(block, x), reference(before.clone())
-    changed, resized = not torch.equal(x, before), value.shape != expected.shape
+    same_size = "height and width must stay the same, or nothing can be added: padding=1."
+    value, layers = _run(block, x, same_size)
+    changed = not torch.equal(x, before)
     fail_if(changed, "it changes its input in place: the shortcut adds something other than x.")
-    fail_if(resized, "height and width must stay the same, or nothing can be added: padding=1.")
-    if torch.allclose(value, expected, atol=1e-5):
-        return
-    branch_alone = torch.allclose(value, expected - before, atol=1e-5)
-    fail_if(branch_alone, "that is the branch alone; the shortcut, + x, is missing.")
-    relu_after = torch.allclose(value, torch.relu(expected), atol=1e-5)
-    fail_if(relu_after, "there is no ReLU after the addition in this assignment.")
-    negative = bool((value - before).min() < -1e-3)
-    fail_if(negative, "the second ReLU belongs in the branch, before the addition.")
-    raise CheckFailed("shape and parameters are right, the output is not: look at the order.")
+    fail_if(any(getattr(layer, "bias", None) is not None for layer in layers[nn.Conv2d]), BIAS)
+    count, right = sum(p.numel() for p in block.parameters()), 2 * (9 * 4 * 4 + 2 * 4)
+    fail_if(count != right, f"{right} parameters are expected at 4 channels, yours has {count}.")
+    order = "the order should be conv, BN, ReLU, conv, BN, ReLU."
+    convolutions = [isinstance(layer, nn.Conv2d) for layer in layers["all"]]
+    fail_if(convolutions != [True, False, True, False], order)
+    stacked = value.shape == (2, 8, 8, 8)
+    fail_if(stacked, "torch.cat puts the channels side by side; the shortcut is a sum: x + …")
+    fail_if(value.shape != x.shape, same_size)
+
+    def branch(*relus):
+        """The learner's layers in turn, and a ReLU after those of these numbers."""
+        result = x
+        for number, layer in enumerate(layers["all"], 1):
+            result = torch.relu(layer(result)) if number in relus else layer(result)
+        return result
+
+    both, alone = branch(2, 4), "that is the branch alone; the shortcut, + x, is missing."
+    after = "there is no ReLU after the addition in this assignment."
+    mistakes = [
+        (both, alone),
+        (2 * both, "that is the branch twice; the shortcut adds x itself."),
+        (torch.relu(x + both), after),
+        (torch.relu(x + branch(2)), "the second ReLU belongs in the branch, before the addition."),
+        (x + branch(1, 3), "BN comes before the ReLU: conv, BN, ReLU, conv, BN, ReLU."),
+        (x + branch(2), "the second ReLU is missing: conv, BN, ReLU, conv, BN, ReLU."),
+        (x + branch(4), "the first ReLU is missing: conv, BN, ReLU, conv, BN, ReLU."),
+        (x + branch(), "the ReLUs are missing: conv, BN, ReLU, conv, BN, ReLU."),
+    ]
+    otherwise = "layers and parameters are right, the output is not x + branch(x)."
+    _compare_outputs(value, x + both, mistakes, otherwise)
 
 
 @check(
@@ -92,17 +113,20 @@ def receptive_field(function) -> None:
 @check("Exercise 3.5", "Rows are the true classes: of all cats, how many were called cat?")
 def class_accuracy(function) -> None:
     """`function(matrix)`: accuracy of each true class from the counts (C, C), rows true."""
-    matrix = np.array([[8, 2, 0], [1, 5, 4], [3, 0, 27]])
+    matrix = np.array([[8, 2, 0], [1, 4, 5], [3, 0, 27]])
     correct = matrix.diagonal()
     value = np.asarray(call(function, matrix.copy()), dtype=float)
     fail_if(value.shape == (), "one number for each class is asked for.")
-    precision = correct / matrix.sum(axis=0)
+    precision, images = correct / matrix.sum(axis=0), matrix.sum(axis=1)
     hints = [
+        (100 * correct / images, "as fractions, from 0 to 1, please."),
+        (correct, "those are the numbers of correct ones; divide by the images of each class."),
+        (matrix.max(axis=1) / images, "the correct ones are on the diagonal, largest or not."),
         (precision, "dividing by the columns is the precision: divide by the rows."),
         (correct / matrix.sum(), "divide each class by its own number of images, not by all."),
     ]
-    otherwise = f"for a test matrix it should be [0.8, 0.5, 0.9], yours is {value.round(3)}."
-    compare(value, correct / matrix.sum(axis=1), hints, otherwise)
+    otherwise = f"for a test matrix it should be [0.8, 0.4, 0.9], yours is {value.round(3)}."
+    compare(value, correct / images, hints, otherwise)
 
 
 @check(
@@ -125,31 +149,42 @@ def accuracy_over_batches(function) -> None:
 def projection_block(block_class) -> None:
     """`block_class(channels_in, channels_out)`: halves the image; 1×1 projection as shortcut."""
     torch.manual_seed(0)
-    block = block_class(4, 8)
-    convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
-    projections = [conv for conv in convs if conv.kernel_size == (1, 1)]
-    branch = [conv for conv in convs if conv.kernel_size == (3, 3)]
-    fail_if(not convs, "not filled in yet: it has no convolutions.")
-    ones, threes = len(projections), len(branch)
+    block, x = block_class(4, 8), torch.randn(2, 4, 8, 8)
+    differ = "the shapes differ: the projection needs stride 2 and channels_out channels."
+    value, layers = _run(block, x.clone(), differ)
+    kernels = [conv.kernel_size[0] for conv in layers[nn.Conv2d]]
+    there = any(conv.kernel_size == (1, 1) for conv in _convs(block))
+    ones, threes = kernels.count(1), kernels.count(3)
+    fail_if(there and not ones, "the projection is there, but it is not added.")
     fail_if(ones != 1, f"one 1×1 convolution is asked for, yours has {ones}.")
+    unused = sum(conv.kernel_size == (3, 3) for conv in _convs(block)) == 2 and not threes
+    fail_if(unused, "that is the shortcut alone; the branch is not added.")
     fail_if(threes != 2, f"two 3×3 convolutions are asked for, yours has {threes}.")
-    x = torch.randn(2, 4, 8, 8)
-    try:
-        value = call(block, x.clone())
-    except RuntimeError as error:
-        differ = "size of tensor" in str(error)
-        fail_if(differ, "the shapes differ: the projection needs stride 2, channels_out channels.")
-        raise
+    projection = layers[nn.Conv2d].pop(kernels.index(1))
+    (first, second), norms = layers[nn.Conv2d], layers[nn.BatchNorm2d]
+    fail_if(projection.bias is not None, "the projection is asked for without bias: bias=False.")
+    fail_if(first.bias is not None or second.bias is not None, BIAS)
+    pools = "a down_block halves by its max pooling; its 3×3 convolution has stride 1."
+    fail_if(first.stride != (1, 1) or second.stride != (1, 1), pools)
+    fail_if(projection.stride != (2, 2), differ)
+    fail_if(len(norms) != 2, f"two batch norms are asked for, yours has {len(norms)}.")
     shape = tuple(value.shape)
     fail_if(shape != (2, 8, 4, 4), f"(2, 4, 8, 8) should become (2, 8, 4, 4), yours is {shape}.")
-    fail_if(bool(value.min() >= 0), "there is no ReLU after the addition in this assignment.")
-    # A path whose weights are zero adds zero, as its batch norms leave zeros alone.
-    without_projection, without_branch = (_silenced(block, c, x) for c in (projections, branch))
-    unused, alone = torch.equal(without_projection, value), torch.equal(without_branch, value)
-    fail_if(unused, "the projection is there, but it is not added.")
-    fail_if(alone, "that is the shortcut alone; the branch is not added.")
-    added = torch.allclose(without_projection + without_branch, value, atol=1e-5)
-    fail_if(not added, "the output should be branch(x) + shortcut(x): two paths from the same x.")
+    right = [(conv.in_channels, conv.out_channels) for conv in (first, second)] == [(4, 8), (8, 8)]
+    down_first = "the branch is a down_block from channels_in to channels_out, then a conv_block."
+    fail_if(not right, down_first)
+    half = torch.relu(norms[0](F.max_pool2d(first(x), 2)))
+    branch, shortcut = torch.relu(norms[1](second(half))), projection(x)
+    late = second(torch.relu(norms[0](first(x))))
+    late = torch.relu(norms[1](F.max_pool2d(late, 2)))
+    two_paths = "the output should be branch(x) + shortcut(x): two paths from the same x."
+    mistakes = [
+        (torch.relu(branch + shortcut), "there is no ReLU after the addition in this assignment."),
+        (branch, "that is the branch alone; the projection is not added."),
+        (shortcut, "that is the shortcut alone; the branch is not added."),
+        (late + shortcut, down_first),
+    ]
+    _compare_outputs(value, branch + shortcut, mistakes, two_paths)
 
 
 @check("Your copy", "It computes what the library's network computes.")
@@ -181,13 +216,51 @@ def _copy_parameters(model: nn.Module, source: nn.Module) -> None:
         mine.copy_(theirs)
 
 
-@torch.no_grad()
-def _silenced(block: nn.Module, convs: list[nn.Conv2d], x: Tensor) -> Tensor:
-    """The block's output while the weights of these convolutions are zero."""
-    before = [conv.weight.clone() for conv in convs]
-    for conv in convs:
-        conv.weight.zero_()
-    value = block(x.clone())
-    for conv, weight in zip(convs, before, strict=True):
-        conv.weight.copy_(weight)
-    return value
+def _run(block: nn.Module, x: Tensor, differ: str) -> tuple[Tensor, dict]:
+    """The block's output, and the layers that it used, in the order of their first use.
+
+    They are under their class, nn.Conv2d or nn.BatchNorm2d, and under "all".
+
+    Raises:
+        CheckFailed: it has no layers, or not registered ones; shapes that cannot be added (then
+            with the hint `differ`).
+    """
+    layers = {nn.Conv2d: [], nn.BatchNorm2d: [], "all": []}
+
+    def note(module, inputs, output):
+        for kind in (nn.Conv2d, nn.BatchNorm2d):
+            if isinstance(module, kind) and module not in layers["all"]:
+                layers[kind].append(module)
+                layers["all"].append(module)
+
+    handle = register_module_forward_hook(note)
+    try:
+        value = call(block, x)
+    except NotImplementedError:
+        raise CheckFailed("not filled in yet: forward is missing.") from None
+    except RuntimeError as error:
+        fail_if("size of tensor" in str(error), differ)
+        raise
+    finally:
+        handle.remove()
+    fail_if(not layers["all"], "not filled in yet: it uses no nn.Conv2d.")
+    registered = set(layers["all"]) <= set(block.modules())
+    fail_if(
+        not registered,
+        "the optimizer will not find all of its layers: make them in __init__, as attributes of "
+        "self, and several in an nn.Sequential or nn.ModuleList rather than a plain list.",
+    )
+    return value, layers
+
+
+def _convs(block: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in block.modules() if isinstance(module, nn.Conv2d)]
+
+
+def _compare_outputs(value: Tensor, right: Tensor, mistakes: list, otherwise: str) -> None:
+    """Raise CheckFailed with the hint of the mistake that this output is of, unless it is right."""
+    for wrong, hint in [(right, ""), *mistakes]:
+        if wrong.shape == value.shape and torch.allclose(value, wrong, atol=1e-5):
+            fail_if(bool(hint), hint)
+            return
+    raise CheckFailed(otherwise)

@@ -2,9 +2,10 @@
 
 from functools import partial
 
+import numpy as np
 import torch
 
-from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.course.exercises.verdict import CheckFailed, call_number, check, close, compare, fail_if
 from s10.recipe import Recipe
 from s10.schedules import simulate_schedule
 
@@ -12,40 +13,50 @@ STEPS = 98
 RECIPE = Recipe(lr_max=0.01, lr_min=0.001)
 
 
-@check("Exercise 2.1", "50,000 / 512 = 97.66, and the last, smaller batch is a step, too.")
+@check("Exercise 2.1", "45,000 / 256 = 175.8, and the last, smaller batch is a step, too.")
 def steps_of_the_run(answer) -> None:
-    """(steps per epoch, step of the peak, last step), steps counted from 0."""
-    blank = len(answer) != 3 or any(part is None for part in answer)
+    """(steps per epoch, step of the peak, last step), steps counted from 0.
+
+    Of 30 epochs of 45,000 images in batches of 256, with the peak at the end of epoch 6.
+    """
+    blank = np.shape(answer) != (3,) or any(part is None for part in answer)
     fail_if(blank, "not filled in yet: three numbers are asked for.")
     per_epoch, peak, last = answer
-    fail_if(per_epoch == 97, "97 full batches, and one more of 336 images: it is trained on, too.")
-    fail_if(per_epoch != 98, f"50,000 images in batches of 512 are not {per_epoch} batches.")
-    both = (peak, last) == (490, 2352)
-    fail_if(both, "steps are counted from 0, so the 490th step has the number 489.")
-    fail_if(peak == 490, "the last step of epoch 5 is the 490th; counted from 0 that is 489.")
-    fail_if(peak == 392, "392 is the first step of epoch 5; the peak is at its last.")
-    fail_if(peak != 489, f"the peak is at the last step of epoch 5, and that is not {peak}.")
-    fail_if(last == 2352, "24 × 98 = 2,352 steps; counted from 0 the last one is 2,351.")
-    fail_if(last != 2351, f"the last of 24 × 98 steps is not {last}.")
+    fail_if(per_epoch == 98, "98 is the assignment's; here it is 45,000 images, 256 in a batch.")
+    fail_if(
+        per_epoch == 175, "175 full batches, and one more of 200 images: it is trained on, too."
+    )
+    fail_if(per_epoch != 176, f"45,000 images in batches of 256 are not {per_epoch} batches.")
+    both = (peak, last) == (1056, 5280)
+    fail_if(both, "steps are counted from 0, so the 1,056th step has the number 1055.")
+    fail_if(peak == 1056, "the last step of epoch 6 is the 1,056th; counted from 0 that is 1055.")
+    fail_if(peak == 880, "880 is the first step of epoch 6; the peak is at its last.")
+    fail_if(peak != 1055, f"the peak is at the last step of epoch 6, and that is not {peak}.")
+    fail_if(last == 5280, "30 × 176 = 5,280 steps; counted from 0 the last one is 5279.")
+    fail_if(last != 5279, f"the last of 30 × 176 steps is not {last}.")
 
 
 @check("Exercise 2.2", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
 def fraction_of_the_rise(answer) -> None:
     """pct_start of OneCycleLR for a peak at the end of epoch 5 of 24."""
+    fail_if(np.ndim(answer) or not np.isreal(answer), "write one number, such as 0.3.")
+    fail_if(not 0 < answer < 1, "pct_start is a fraction of the whole run, between 0 and 1.")
     hints = [
         (0.3, "0.3 is PyTorch's default; it would put the peak into epoch 8."),
         (0.2, "0.2 is near, but puts the peak 19 steps too early: 0.2 × 24 = 4.8 epochs."),
         (4 / 24, "4/24 is the beginning of epoch 5; the peak is at its end."),
     ]
-    otherwise = "what fraction of the 24 epochs is over when epoch 5 ends?"
-    compare(answer, 5 / 24, hints, otherwise, tolerance=1e-3)
+    peak = answer * 24 * STEPS - 1
+    if abs(peak - 489) > 0.1:  # 0.2083 is close enough.
+        otherwise = f"with {answer:.4f} the peak is at step {answer:.4f} × 2352 − 1 = {peak:.1f}."
+        compare(answer, 5 / 24, hints, otherwise)
 
 
 @check("Exercise 2.3", "This is Smith's triangular policy of 2015.")
 def triangular(function) -> None:
     """`function(step, half_cycle, low, high)`: up in half_cycle steps, down in as many, again."""
     expected = {0: 0.1, 5: 0.3, 10: 0.5, 15: 0.3, 20: 0.1, 25: 0.3, 30: 0.5, 43: 0.22}
-    values = {step: call(function, step, 10, 0.1, 0.5) for step in expected}
+    values = {step: call_number(function, step, 10, 0.1, 0.5) for step in expected}
     wrong = [step for step in expected if not close(values[step], expected[step])]
     if not wrong:
         return
@@ -67,7 +78,7 @@ def one_cycle_lr(function) -> None:
     """`function(step)`: the LR of each of the 24 × 98 steps, 0.001 → 0.01 → 0.001, in lines."""
     make_scheduler = partial(RECIPE.make_scheduler, steps_per_epoch=STEPS)
     rates, _ = simulate_schedule(make_scheduler, 24 * STEPS)
-    values = [float(call(function, step)) for step in range(24 * STEPS)]
+    values = [call_number(function, step) for step in range(24 * STEPS)]
     wrong = [step for step, rate in enumerate(rates) if not close(values[step], rate)]
     if not wrong:
         return
@@ -88,7 +99,11 @@ def one_cycle_lr(function) -> None:
 @check("Exercise 2.5", "div_factor sets the start, final_div_factor how far the end is below it.")
 def factors_without_annihilation(answer) -> None:
     """dict(max_lr=…, div_factor=…, final_div_factor=…) for 0.001 → 0.01 → 0.001."""
+    names = {"max_lr", "div_factor", "final_div_factor"}
+    fail_if(not isinstance(answer, dict) or set(answer) != names, f"a dict of {sorted(names)}.")
     fail_if(None in answer.values(), "not filled in yet.")
+    positive = all(np.isreal(value) and value > 0 for value in answer.values())
+    fail_if(not positive, "max_lr is divided by the factors: all three must be positive numbers.")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], momentum=0.9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, total_steps=100, **answer)
     start, end = schedule.get_last_lr()[0], optimizer.param_groups[0]["min_lr"]

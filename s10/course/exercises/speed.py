@@ -22,15 +22,26 @@ def multiplications(function) -> None:
         (right / k, "a kernel has kernel × kernel positions."),
         (right / s, "the output has side × side pixels."),
         (right / i, "each output channel looks at all input channels."),
+        (right / o, "that is one output channel; the convolution computes all of them."),
         (2 * right, "multiplications only: the additions are not asked for."),
+        (3 * right, "that is forward and backward pass; the exercise asks for the forward pass."),
+        (weights * (s - k + 1) ** 2, "`side` is that of the output: do not subtract the kernel."),
+        (right + o * s * s, "a bias is added, not multiplied."),
     ]
-    otherwise = f"{cases[0]} should make {right[0]:,}, yours makes {values[0]:,.0f}."
+    wrong = int(np.argmax(np.not_equal(values, right)))
+    otherwise = (
+        "each number of the output takes kernel × kernel multiplications for each input channel; "
+        f"{cases[wrong]} should make {right[wrong]:,}, yours makes {values[wrong]:,.0f}."
+    )
     compare(values, right, hints, otherwise)
 
 
-@check("Exercise 5.2", "Any rotation of it would do as well; networks take this one.")
+@check("Exercise 5.2", "Whatever rotates W·x, the numbers stay white; so there are many answers.")
 def whitening(function) -> None:
-    """`function(covariance)`: a matrix W for which W · covariance · Wᵀ is the identity."""
+    """`function(covariance)`: a matrix W for which W · covariance · Wᵀ is the identity.
+
+    To within 0.01, so that a small number may be added to the variances, as networks do.
+    """
     generator = np.random.default_rng(0)
     for size in (3, 12):
         mixing = generator.normal(size=(size, size))
@@ -40,14 +51,14 @@ def whitening(function) -> None:
         fail_if(shape != (size, size), f"the shape should be {(size, size)}, yours is {shape}.")
         fail_if(not np.isfinite(matrix).all(), "there are numbers in it that are not finite.")
         after = matrix @ covariance @ matrix.T
-        if not np.allclose(after, np.eye(size), rtol=0, atol=1e-6):
+        if not np.allclose(after, np.eye(size), rtol=0, atol=0.01):
             raise CheckFailed(_whitening_hint(matrix, covariance, after))
 
 
 def _whitening_hint(matrix: np.ndarray, covariance: np.ndarray, after: np.ndarray) -> str:
     """What is wrong with a matrix that makes `after` of the covariance, not the identity."""
     transposed = matrix.T @ covariance @ matrix
-    if np.allclose(transposed, np.eye(len(matrix)), rtol=0, atol=1e-6):
+    if np.allclose(transposed, np.eye(len(matrix)), rtol=0, atol=0.01):
         return "nearly: the directions belong in its rows (np.linalg.eigh returns columns)."
     if np.allclose(matrix, np.linalg.inv(covariance)):
         return "the inverse divides by the variances; it should be by their roots."
@@ -58,7 +69,15 @@ def _whitening_hint(matrix: np.ndarray, covariance: np.ndarray, after: np.ndarra
             return "uncorrelated, but the variances are not 1 yet: divide by their roots."
         if np.allclose(diagonal, 1 / variances):
             return "divide by the roots of the variances, not by the variances themselves."
-    return "W · covariance · Wᵀ is not the identity."
+    if np.allclose(diagonal, 1, rtol=0, atol=0.01):
+        return "each variance is 1, but the numbers are still correlated: turn them first."
+    variances, directions = np.linalg.eigh(covariance)
+    wrong_axis = directions / np.sqrt(variances)[:, None]
+    if np.allclose(matrix, wrong_axis) or np.allclose(matrix, wrong_axis.T):
+        return "each *direction*, a column, is divided by the root of its own variance."
+    return (
+        f"W · covariance · Wᵀ is not the identity; its first row is {np.round(after[0, :3], 2)} …"
+    )
 
 
 @check("Exercise 5.3", "The recipe makes three, for speed: they leave it at 0.4, which is enough.")
@@ -72,6 +91,7 @@ def iterations_above_half(answer) -> None:
         return
     logarithms = close(answer, math.log(50) / math.log(3.4445), 0.01)
     fail_if(logarithms, "nearly: it must be an integer, and the s³ slows the last iterations.")
+    fail_if(answer == right + 1, "one fewer: it is above 0.5 before that.")
     fail_if(answer == right - 1, "one more: by then it is nearly, but not yet, above 0.5.")
     raise CheckFailed("as long as s is small, an iteration multiplies it by about 3.4445.")
 
@@ -81,10 +101,15 @@ def seen_both_ways(function) -> None:
     """`function(epochs)`: the fraction of the images seen both ways, with random flips."""
     epochs = np.arange(1, 9)
     values = [float(call(function, int(epoch))) for epoch in epochs]
-    if np.allclose(values, 1 - 0.5 ** (epochs - 1), atol=1e-9):
+    right = 1 - 0.5 ** (epochs - 1)
+    if np.allclose(values, right, atol=1e-9):
         return
+    simulated = np.allclose(values, right, atol=0.03)
+    fail_if(simulated, "nearly, as a simulation would be; give the exact fraction.")
+    fail_if(close(values, 100 * right), "a fraction, from 0 to 1, not a percentage.")
     flipped = close(values, 1 - 0.5**epochs)
     fail_if(flipped, "that is the fraction seen flipped at least once; all epochs may be flipped.")
+    fail_if(close(values, 1 - 0.5 ** (epochs + 1)), "count again: after 1 epoch it is 0.")
     fail_if(close(values, 0.5 ** (epochs - 1)), "that is the fraction seen one way only.")
     raise CheckFailed(
         f"after 1 epoch it is 0, after 2 a half, after 3 three quarters; yours: {values[:3]}."

@@ -1,6 +1,7 @@
 """Notebook 04: what five submissions did, recomputed."""
 
 import math
+import re
 
 import numpy as np
 
@@ -17,7 +18,21 @@ def lr_of_each_epoch(function) -> None:
         return
     shifted = close(values[1:], log[:-1], 1e-9) or close(values[:-1], log[1:], 1e-9)
     fail_if(shifted, "the epochs count from 1: the first has LRMIN, the fifth LRMAX.")
+    peak, low = log.max(), log.min()
+    up = np.arange(1, 6) / 5
+    fail_if(close(values[:5], peak * up, 1e-9), "it begins at a tenth of LRMAX, not near 0.")
+    fail_if(
+        close(values[:5], low + (peak - low) * up, 1e-9),
+        "from epoch 1 to epoch 5 there are 4 equal steps, and epoch 1 is before the first.",
+    )
+    fail_if(
+        close(values[:5], low + peak * (np.arange(5) / 4), 1e-9),
+        "it rises by LRMAX minus a tenth of it, so that it ends at LRMAX.",
+    )
     rise = close(values[:5], log[:5], 1e-9)
+    fail_if(
+        rise and close(values[-1], low * 10 / 24, 0.2), "it ends at a tenth of LRMAX, not near 0."
+    )
     fail_if(rise, "the rise is right; from epoch 5 to epoch 24 there are 19 equal steps.")
     worst = int(np.abs(values - log).argmax())
     raise CheckFailed(
@@ -36,9 +51,13 @@ def lr_max_of_a_log(function) -> None:
     printed, right = eva8.log()["lr_after"].iloc[0], eva8.recipe.lr_max
     value = float(call(function, printed))
     late_peak, early_step = 0.1 + 0.9 * 98 / 470.4, 0.1 + 0.9 * 97 / 469.4
+    one_more = 0.1 + 0.9 * 99 / 469.4
     hints = [
         (printed / late_peak, "nearly: counted from 0, the peak is at step 0.2 · 2352 − 1."),
         (printed / early_step, "nearly: after epoch 1 the schedule was stepped 98 times."),
+        (printed / one_more, "nearly: after epoch 1 the schedule was stepped 98 times."),
+        (printed / (0.1 + 98 / 469.4), "it rises by LRMAX minus a tenth of it: by 0.9 · LRMAX."),
+        (printed * (0.1 + 0.9 * 98 / 469.4), "the printed LR is that fraction of LRMAX: divide."),
         (printed / (98 / 469.4), "the line starts at LRMAX / 10, not at 0."),
         (10 * printed, "that would be LRMAX if the LR were still LRMAX / 10."),
     ]
@@ -58,8 +77,12 @@ def lowest_loss(answer) -> None:
         (math.log(1 + 10 / math.e), "nine classes are wrong, not ten."),
         (1 + 9 / math.e, "nearly; the loss is the logarithm of that."),
         (-right, "the sign: a cross-entropy is not negative."),
+        (right + 0.09, "that is with the smoothed labels; the logged loss is without."),
+        (math.e / (math.e + 9), "that is the probability; the loss is minus its logarithm."),
+        (right / math.log(2), "cross-entropy takes the natural logarithm, not that to base 2."),
+        (right / math.log(10), "cross-entropy takes the natural logarithm, not that to base 10."),
     ]
-    otherwise = "the softmax of (1, 0, …, 0): e over e + 9; minus its logarithm."
+    otherwise = "which output of a softmax is best, and what does cross-entropy make of it?"
     compare(float(answer), right, hints, otherwise, tolerance=1e-3)
 
 
@@ -76,6 +99,8 @@ def first_step_of_adam(function) -> None:
     cases = [(2.0, 0.1, 0.01, 0.05), (-3.0, 0.2, 0.02, 0.1), (0.5, -0.4, 0.1, 0.3)]
     # Here the decay just decides the sign, and here it just does not: so its factor counts.
     cases += [(1.0, -0.09, 0.01, 0.1), (1.0, -0.11, 0.01, 0.1)]
+    # And here a decay that is too small still decides it: so it is not taken for none.
+    cases += [(4.0, -0.1, 0.01, 0.1), (4.0, -0.001, 0.01, 0.1)]
     weight, gradient, lr, decay = np.array(cases).T
     no_decay = weight - lr * np.sign(gradient)
     with_l2 = weight - lr * np.sign(gradient + decay * weight)
@@ -83,16 +108,28 @@ def first_step_of_adam(function) -> None:
     sgd = weight - lr * (gradient + decay * weight)
     sgd_hint = "that is a step of SGD; Adam divides by the gradient's size."
 
+    def with_term(term):
+        return weight - lr * np.sign(gradient + term)
+
+    def unlike(kind: str, right, values) -> str:
+        first = int(np.argmax(~np.isclose(values, right, rtol=1e-6, atol=0)))
+        names = ("weight", "gradient", "lr", "decay")
+        case = ", ".join(f"{name} {x:g}" for name, x in zip(names, cases[first], strict=True))
+        return f"{kind}: for {case} it should be {right[first]:.6g}, yours is {values[first]:.6g}."
+
     values = np.array([float(call(function, *case, False)) for case in cases])
+    slope = "L2: the gradient of ½ · decay · weight² is decay · weight."
     hints = [
         (sgd, f"L2: {sgd_hint}"),
         (with_decoupled, "L2: the decay belongs in the gradient, before Adam divides."),
         (no_decay, "L2: and the decay?"),
-    ]
-    otherwise = f"L2: {cases[0]} should be {with_l2[0]:.6g}, yours is {values[0]:.6g}."
-    if close(values[:3], with_l2[:3]):
-        otherwise = "L2: the gradient of ½ · decay · weight² is decay · weight."
-    compare(values, with_l2, hints, otherwise)
+        (with_term(-decay * weight), "L2: the sign: the decay makes the weight smaller."),
+        *((with_term(term), slope) for term in (
+            decay * weight**2, decay * weight**2 / 2, decay * weight / 2, 2 * decay * weight, decay,
+            lr * decay * weight,
+        )),
+    ]  # fmt: skip
+    compare(values, with_l2, hints, unlike("L2", with_l2, values))
 
     values = np.array([float(call(function, *case, True)) for case in cases])
     decay_after = no_decay * (1 - lr * decay)
@@ -103,7 +140,33 @@ def first_step_of_adam(function) -> None:
         (no_decay, "decoupled: and the decay?"),
         (decay_after, "decoupled: nearly; the decay is that of the weight before the step."),
         (decay_without_lr, "decoupled: PyTorch multiplies the decay by the LR."),
+        (
+            weight * (1 + lr * decay) - lr * np.sign(gradient),
+            "decoupled: the sign: the decay makes the weight smaller.",
+        ),
     ]
-    right = with_decoupled[0]
-    otherwise = f"decoupled: {cases[0]} should be {right:.6g}, yours is {values[0]:.6g}."
-    compare(values, with_decoupled, hints, otherwise)
+    compare(values, with_decoupled, hints, unlike("decoupled", with_decoupled, values))
+
+
+# For each of the three runs: what a right answer mentions, and a hint.
+MISTAKES = {
+    "A": (r"schedul|stepp|\blr\b|learning rate",
+          "nothing in it ever moves fast, and when it ends it is still learning."),
+    "B": (r"\bpad|crop|augment",
+          "its training accuracy ends far above its test accuracy: are images too much alike?"),
+    "C": (r"soft-?max|probabilit",
+          "compare its loss with its accuracy: which losses does it never reach?"),
+}  # fmt: skip
+
+
+@check("Exercise 4.5", "A schedule that does not move, images too much alike, a loss with a floor.")
+def diagnose(answers) -> None:
+    """`answers`: letter → what is wrong with that run, in words or as a name of a pitfall."""
+    fail_if(not isinstance(answers, dict), 'write it as {"A": "…", "B": "…", "C": "…"}.')
+    for letter, (_, hint) in MISTAKES.items():
+        fail_if(answers.get(letter) is None, f"{letter}: not filled in yet.")
+        text = str(answers[letter]).lower()
+        found = [key for key, (other, *_) in MISTAKES.items() if re.search(other, text)]
+        too_high = letter == "A" and re.search("too (high|large|big)", text)
+        # An answer that names all mistakes at once has diagnosed nothing.
+        fail_if(found != [letter] or bool(too_high), f"{letter}: {hint}")

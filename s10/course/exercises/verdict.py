@@ -79,21 +79,59 @@ def call(function: Callable, *arguments):
     return value
 
 
+def call_number(function: Callable, *arguments) -> float:
+    """The number that the learner's function returns; CheckFailed if that is anything else."""
+    value = call(function, *arguments)
+    found = _number(value)
+    if found is None:
+        shape = f" of shape {tuple(value.shape)}" if getattr(value, "shape", ()) else ""
+        raise CheckFailed(
+            f"it should return one number, yours returns {type(value).__name__}{shape}."
+        )
+    return found
+
+
 def close(value, expected, tolerance: float = 1e-6) -> bool:
-    """Whether both are equal to within a relative tolerance, everywhere."""
-    value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+    """Whether both are numbers, equal to within a relative tolerance, everywhere."""
+    try:
+        value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+    except (TypeError, ValueError):
+        return False
     return value.shape == expected.shape and np.allclose(value, expected, rtol=tolerance, atol=0)
 
 
-def compare_guess(what: str, guess: float | None, measured: float, *, factor: bool = False) -> str:
+def compare_guess(
+    what: str, guess: object, measured: float, *, factor: bool = False, fraction: bool = False
+) -> str:
     """A line that compares the learner's guess with what was measured.
 
-    With `factor` they are compared by their ratio, as LRs should be, otherwise by
-    their difference.
+    With `factor` they are compared by their ratio, as LRs should be, otherwise by their
+    difference. `fraction`: both are fractions from 0 to 1, shown in %; a guess may then be in %.
+    Whatever the guess is, text such as "45%" or a tuple, the answer is a line.
     """
+    shown = "{:.1%}".format if fraction else "{:.4g}".format
     if guess is None:
-        return f"{what}: measured {measured:.4g}. You made no guess; try one next time."
+        return f"{what}: measured {shown(measured)}. You made no guess; try one next time."
+    value = _number(guess)
+    if value is None:
+        found = f"{what}: measured {shown(measured)}. "
+        return found + f"Your guess {guess!r} is not one number; write it like {measured:.1g}."
+    if fraction and (value > 1 or "%" in str(guess)):
+        value /= 100
+    line = f"{what}: you said {shown(value)}, measured {shown(measured)}: "
     if factor:
-        ratio = max(guess / measured, measured / guess) if guess > 0 else np.inf
-        return f"{what}: you said {guess:.4g}, measured {measured:.4g}: a factor of {ratio:.2g}."
-    return f"{what}: you said {guess:.4g}, measured {measured:.4g}: {guess - measured:+.4g}."
+        ratio = max(value / measured, measured / value) if value > 0 else np.inf
+        return line + f"a factor of {ratio:.2g}."
+    difference = value - measured
+    return line + (f"{100 * difference:+.1f} points." if fraction else f"{difference:+.4g}.")
+
+
+def _number(guess: object) -> float | None:
+    """The one number of a guess, which may be text ("45 %") or a list; None if it is not one."""
+    if isinstance(guess, str):
+        guess = guess.strip().removesuffix("%")
+    try:
+        values = np.asarray(guess, dtype=float).ravel()
+    except (TypeError, ValueError):
+        return None
+    return float(values[0]) if len(values) == 1 and not isinstance(guess, bool) else None

@@ -3,15 +3,12 @@
 from s10.course.figures.blocks import bottleneck, one_by_one, shortcuts
 from s10.course.figures.degradation import degradation
 from s10.course.figures.network import network, receptive_fields
-from s10.course.figures.schedules import (
-    lr_range_anatomy,
-    one_cycle_arithmetic,
-    triangular_and_annihilation,
-)
+from s10.course.figures.schedules import annihilation, lr_range_anatomy, one_cycle_arithmetic
 from s10.course.figures.speed import newton_schulz, patch_correlation
 from s10.course.figures.submissions import five_networks
 
 __all__ = [
+    "annihilation",
     "bottleneck",
     "degradation",
     "five_networks",
@@ -23,5 +20,4 @@ __all__ = [
     "patch_correlation",
     "receptive_fields",
     "shortcuts",
-    "triangular_and_annihilation",
 ]

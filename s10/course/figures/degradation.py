@@ -9,7 +9,7 @@ from s10.runtime.errors import InputError
 COLUMNS = ("depth", "shortcuts", "step", "loss")
 
 
-def degradation(table: pd.DataFrame) -> Figure:
+def degradation(table: pd.DataFrame, stored: dict[str, list[float]] | None = None) -> Figure:
     """Training loss of networks of several depths, plain on the left, residual on the right.
 
     He et al., "Deep Residual Learning for Image Recognition" (2015), figures 1
@@ -19,6 +19,8 @@ def degradation(table: pd.DataFrame) -> Figure:
         table: with the columns depth, shortcuts (True for residual), step and loss,
             as from `s10.course.experiments.compare_depths`. With a column seed, each
             seed is a thin line and their mean a thick one.
+        stored: final losses of other runs, one for each seed, under names such as "9 layers,
+            plain": they are marked at the end, and the title compares them seed by seed.
 
     Raises:
         InputError: a column is missing, or one of the kinds has fewer than two depths.
@@ -40,15 +42,32 @@ def degradation(table: pd.DataFrame) -> Figure:
                     axes.plot(run["step"], run["loss"], color=colors[depth], alpha=0.3, lw=0.8)
             mean = runs.groupby("step")["loss"].mean()
             axes.plot(mean.index, mean, color=colors[depth], lw=2, label=f"{depth} layers")
+            ends = (stored or {}).get(f"{depth} layers, {name}", [])
+            axes.plot([mean.index[-1]] * len(ends), ends, "_", color=colors[depth], ms=14)
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("step")
         axes.legend(frameon=False, fontsize=9)
         axes.xaxis.get_major_locator().set_params(nbins=5, integer=True)
     style_axes(*panels)
     panels[0].set_ylabel("training loss")
-    title = f"Plain: {_comparison(groups[False])}\nResidual: {_comparison(groups[True])}"
+    lines = [
+        f"{name.capitalize()}: {_paired(stored, groups[kind], name) or _comparison(groups[kind])}"
+        for kind, name in kinds.items()
+    ]
+    title = "\n".join(lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def _paired(stored: dict | None, runs: pd.DataFrame, kind: str) -> str:
+    """How much higher the deepest stored network ends than the shallowest, seed by seed."""
+    depths = runs["depth"].max(), runs["depth"].min()
+    deep, shallow = ((stored or {}).get(f"{depth} layers, {kind}", ()) for depth in depths)
+    differences = ", ".join(f"{a - b:+.2f}" for a, b in zip(deep, shallow, strict=True))
+    return differences and (
+        f"loss of {depths[0]} layers minus that of {depths[1]}: {differences} "
+        f"({len(deep)} stored seeds)"
+    )
 
 
 def _comparison(runs: pd.DataFrame) -> str:

@@ -5,13 +5,14 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
-from s10.course.figures.drawing import SMALL, tint
+from s10.course.figures.drawing import tint
 from s10.lr_finder import NEARLY_DONE, ONSET_FRACTION, choose_from_loss
 from s10.plots.style import MARK, PALETTE, TEST, TRAIN, add_caption, new_figure, style_axes
 from s10.recipe import Recipe
-from s10.schedules import OneCycle, simulate_schedule, triangular
+from s10.schedules import simulate_schedule
 
 RECIPE, STEPS_PER_EPOCH = Recipe(), 98
+PYTORCH_DEFAULT = 1e4  # final_div_factor of OneCycleLR
 # Of `Axes.annotate`: text beside a point of the data, moved by typographic points.
 BESIDE = {"textcoords": "offset points", "fontsize": 9}
 
@@ -19,44 +20,49 @@ BESIDE = {"textcoords": "offset points", "fontsize": 9}
 def lr_range_anatomy() -> Figure:
     """How to read an LR range test: where `choose_from_loss` finds LRMIN and LRMAX.
 
-    The curve is idealized; the rule is applied to it as to a measured one.
+    The curve is idealized, after those measured with this network; the rule is applied to it as
+    to a measured one. The LRs are not written down: notebook 1 asks for them.
     """
+    from scipy.interpolate import pchip_interpolate  # Here, as importing it takes 0.4 seconds.
+
     exponents = np.linspace(-6, 0, 1000)
     rates = 10**exponents
-    # ln 10, the loss of a guess among ten classes; then a fall; then divergence.
-    losses = np.log(10) - 1.3 / (1 + np.exp(-(exponents + 3.4) / 0.25))
-    losses = losses + np.exp((exponents + 0.95) / 0.12)
-    choice = choose_from_loss(rates, losses)
-    lr_min, lr_max = choice["lr_min"], choice["lr_max"]
+    losses = pchip_interpolate(
+        (-6, -5, -4, -3.3, -2.7, -2.2, -1.8, -1.3, -0.7, 0),
+        (3.3, 3.1, 2.5, 2.1, 1.8, 1.66, 1.72, 2.3, 2.4, 2.35),
+        exponents,
+    )
+    choice, guess = choose_from_loss(rates, losses), np.log(10)
     done = (losses[0] - losses) / (losses[0] - losses.min())
     valley = rates[done >= NEARLY_DONE]
-    lowest, highest = 0.8, 3.0
+    learning = rates[np.argmax(losses < guess)]
+    lowest, highest = 1.4, 3.7
     figure, axes = new_figure(7, 3.9)
     regions = (
-        ("too small:\nloss is flat", rates[0], lr_min, PALETTE[7]),
-        ("loss falls", lr_min, valley[0], TRAIN),
+        ("confidently wrong:\nworse than a guess", rates[0], learning, PALETTE[7]),
+        ("learning", learning, valley[0], TRAIN),
         (f"valley: at least\n{NEARLY_DONE:.0%} of the fall", valley[0], valley[-1], PALETTE[2]),
-        ("diverges", valley[-1], rates[-1], MARK),
+        ("too large", valley[-1], rates[-1], MARK),
     )
     for name, left, right, color in regions:
         axes.axvspan(left, right, color=tint(color, 0.2), linewidth=0, zorder=0)
-        # The last label is to the right of the diverging loss.
-        middle = np.sqrt((1.8 * left if name == "diverges" else left) * right)
+        middle = np.sqrt(left * right)
         axes.text(middle, highest - 0.07, name, ha="center", va="top", fontsize=9)
+    axes.axhline(guess, color="0.5", linewidth=1)
+    axes.text(0.9, guess - 0.04, "a guess: ln 10 = 2.30", ha="right", va="top", fontsize=9)
     axes.plot(rates, losses, color=TRAIN, linewidth=2.2)
-    for rate, top, style in ((lr_min, 2.35, ":"), (lr_max, 1.6, "--")):
-        axes.plot([rate, rate], [lowest, top], color=MARK, linestyle=style, linewidth=1.5)
-        axes.plot(rate, np.interp(rate, rates, losses), "o", color=MARK)
-    text = f"LRMIN {lr_min:.2g}:\n{ONSET_FRACTION:.0%} of the fall"
-    axes.annotate(text, (lr_min, 1.3), (-7, 0), ha="right", va="center", **BESIDE)
-    text = f"LRMAX {lr_max:.2g}:\nmiddle of the valley"
-    axes.annotate(text, (lr_max, 1.6), (0, 4), ha="center", va="bottom", **BESIDE)
+    for name, style, text, offset, align in (
+        ("lr_min", ":", f"LRMIN: {ONSET_FRACTION:.0%} of the fall", (8, 6), "left"),
+        ("lr_max", "--", "LRMAX: middle\nof the valley", (0, 12), "center"),
+    ):
+        loss = np.interp(choice[name], rates, losses)
+        axes.plot([choice[name]] * 2, [lowest, loss], color=MARK, linestyle=style, linewidth=1.5)
+        axes.plot(choice[name], loss, "o", color=MARK)
+        axes.annotate(text, (choice[name], loss), offset, ha=align, **BESIDE)
     axes.set(xscale="log", xlim=(rates[0], rates[-1]), ylim=(lowest, highest))
-    axes.set(xlabel="LR (log scale), growing with each batch", ylabel="training loss")
-    title = (
-        f"LRMIN ({lr_min:.2g}) where the loss starts to fall, LRMAX ({lr_max:.2g}) in the valley"
-    )
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set(xlabel="LR (log scale), growing with each batch", ylabel="training loss", xticks=[])
+    axes.minorticks_off()
+    axes.set_title("The loss falls to a valley and rises again", loc="left", fontsize=11)
     style_axes(axes)
     axes.grid(False)
     return add_caption(figure, "idealized curve, not a measurement")
@@ -98,43 +104,26 @@ def one_cycle_arithmetic() -> Figure:
     return figure
 
 
-def triangular_and_annihilation() -> Figure:
-    """The triangular cyclic LR, and one cycle with and without annihilation.
-
-    Half a cycle of the triangular LR takes as long as the rise of the one cycle.
-    Annihilation ends at a tenth of lr_min.
-    """
-    cycles, half_cycle = 3, RECIPE.peak_epoch * STEPS_PER_EPOCH
-    limits = {"lr_min": RECIPE.lr_min, "lr_max": RECIPE.lr_max}
-    waves, _ = simulate_schedule(
-        partial(triangular, half_cycle=half_cycle, **limits), 2 * half_cycle * cycles + 1
-    )
-    figure, (left, right) = new_figure(7, 3.7, 1, 2)
-    left.plot(np.arange(len(waves)) / STEPS_PER_EPOCH, waves, color=TRAIN, linewidth=2)
-    left.set(xlabel="epochs", ylabel="LR", ylim=(0, 1.1 * RECIPE.lr_max))
-    title = f"Triangular: {cycles} cycles\nof {2 * half_cycle} steps each"
-    left.set_title(title, loc="left", fontsize=10)
-    zoom = right.inset_axes((0.28, 0.36, 0.5, 0.36))
-    ends = []
-    for final_lr, color, label, marker, width in (
-        (RECIPE.lr_min / 10, MARK, "with annihilation", "o", 2.6),
-        (RECIPE.lr_min, TRAIN, "without", "s", 1.4),
+def annihilation() -> Figure:
+    """One cycle with and without annihilation, which ends at a 10,000th of lr_min."""
+    ends = {}
+    figure, axes = new_figure(7, 3.4)
+    for label, factor, color, width in (
+        ("PyTorch's default, with annihilation", PYTORCH_DEFAULT, MARK, 2.6),
+        ("the assignment, without", 1, TRAIN, 1.6),
     ):
         one_cycle = partial(
-            OneCycle, epochs=RECIPE.epochs, steps_per_epoch=STEPS_PER_EPOCH,
-            peak_epoch=RECIPE.peak_epoch, final_lr=final_lr, **limits,
-        )  # fmt: skip
+            RECIPE.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH, final_lr=RECIPE.lr_min / factor
+        )
         rates, _ = simulate_schedule(one_cycle, RECIPE.epochs * STEPS_PER_EPOCH)
-        steps = np.arange(len(rates))
-        right.plot((steps + 1) / STEPS_PER_EPOCH, rates, color=color, label=label, lw=width)
-        zoom.plot(steps[-8:], rates[-8:], color=color, marker=marker, markersize=4)
-        ends.append(rates[-1])
-    title = f"One cycle: ends at {ends[1]:.1g},\nwith annihilation at {ends[0]:.1g}"
-    right.set_title(title, loc="left", fontsize=10)
-    right.legend(frameon=False, fontsize=SMALL, loc="lower left")
-    style_axes(left, right, zoom)
-    right.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
-    zoom.set_title("the last 8 steps", fontsize=SMALL)
-    zoom.tick_params(labelsize=SMALL)
-    zoom.set_yscale("log")
+        epochs = (np.arange(len(rates)) + 1) / STEPS_PER_EPOCH
+        axes.plot(epochs, rates, color=color, label=label, linewidth=width)
+        ends[factor] = rates[-1]
+    title = (
+        f"Without annihilation the LR ends at {ends[1]:.1g}, with it at {ends[PYTORCH_DEFAULT]:.1g}"
+    )
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    style_axes(axes)
     return figure

@@ -20,8 +20,8 @@ def five_networks() -> Figure:
     """The three networks of the five submissions: the assignment's and the two that deviate."""
     canvas = Canvas(
         7.36, 6.4,
-        "Two of the five submissions deviate from the assignment: one adds two\n"
-        "branches, one has ReLU before batch norm and a softmax at the end",
+        "Two of the five show their network: one adds two branches, one has ReLU\n"
+        "before batch norm and a softmax at the end. For the others we take ours",
     )  # fmt: skip
     net = CustomResNet()
     _draw(

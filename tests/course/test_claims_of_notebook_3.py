@@ -1,0 +1,88 @@
+"""Sentences of notebook 3 about stored runs: each stands there, and is true of every seed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s10 import Recipe
+from s10.course.reference import stored, stored_experiment
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train_24_epochs.py"
+
+
+def depths(kind):
+    """Final training losses of 49 layers minus those of 9, seed by seed."""
+    recipe = Recipe(width=16).with_epochs(5)
+    values = stored_experiment("depths", recipe, "cifar10")
+    deep, shallow = (np.array(values[f"{depth} layers, {kind}"]) for depth in (49, 9))
+    assert len(deep) == 3
+    return deep - shallow
+
+
+def runs(width):
+    """The stored runs of the assignment on CIFAR-10."""
+    (entry,) = (
+        entry
+        for entry in stored()["training"]
+        if entry["data"] == "cifar10"
+        and Recipe(width=width).differences({**entry["recipe"], "seed": 0}) == []
+    )
+    assert len(entry["seeds"]) == {16: 3, 64: 5}[width]
+    return entry
+
+
+def curves(column):
+    """The accuracies (%) of each run at both widths."""
+    return [100 * np.array(curve) for width in (16, 64) for curve in runs(width)[column]]
+
+
+def gains():
+    """Points that the full recipe has more, a row for each setting, a column for each seed."""
+    entries = {e["ingredient"]: e for e in stored()["ablation"] if e["recipe"] == "assignment"}
+    full = np.array(entries.pop(None)["test_accuracy"])
+    assert len(full) >= 2
+    return 100 * np.array([full - entry["test_accuracy"] for entry in entries.values()])
+
+
+def final_training_accuracy(width):
+    return [100 * curve[-1] for curve in runs(width)["train_accuracy"]]
+
+
+def largest_fall(curve):
+    return -np.diff(curve).min()
+
+
+CLAIMS = [
+    ("without shortcuts, the deep network ends far above the shallow one with each of the three "
+     "seeds", lambda: depths("plain").min() > 0.3),
+    ("With shortcuts the two are close", lambda: abs(depths("residual")).max() < 0.1),
+    ("the seeds disagree about which is lower", lambda: len(set(np.sign(depths("residual")))) > 1),
+    ("While the LR is large, the test curve jumps",
+     lambda: all(largest_fall(c[:15]) > 1 for c in curves("test_accuracy"))),
+    ("In the last epochs the LR falls to almost nothing, the curve is smooth",
+     lambda: all(largest_fall(c[-4:]) < 0.2 for c in curves("test_accuracy"))),
+    ("it keeps rising", lambda: all(c[-1] > c[-6] + 1 for c in curves("test_accuracy"))),
+    ("the last epoch is the best or close to it",
+     lambda: all(c[-1] > c.max() - 0.1 for c in curves("test_accuracy"))),
+    ("after the first epoch it lies below the test accuracy",
+     lambda: all(train[0] < test[0] for train, test in zip(
+         curves("train_accuracy"), curves("test_accuracy"), strict=True))),
+    ("three at width 16 and five at width 64", lambda: len(list(curves("test_accuracy"))) == 8),
+    ("The quarter-width network reached 90 % with two of three stored seeds; the full one has "
+     "about 94 %", lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
+     and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
+    ("no setting gains half a point with any of these seeds", lambda: gains().max() < 0.5),
+    ("three make the result worse with each of them", lambda: sum(gains().max(axis=1) < 0) == 3),
+    ("at width 16 the training accuracy ends at 92 % (on augmented images), at width 64 near 99 %",
+     lambda: np.allclose(final_training_accuracy(16), 92, atol=0.5)
+     and np.allclose(final_training_accuracy(64), 98.6, atol=0.4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sentence", "holds"), CLAIMS, ids=[sentence for sentence, _ in CLAIMS])
+def test_a_sentence_about_stored_runs_is_true_of_every_seed(sentence, holds):
+    text = re.sub(r"\n# ?|\s+", " ", NOTEBOOK.read_text().replace("*", ""))
+    assert sentence in re.sub(r" +", " ", text)
+    assert holds()
