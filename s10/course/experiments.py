@@ -102,12 +102,12 @@ def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
 
 
 def compare_schedules(dataset: ImageDataset, recipe: Recipe, device="cpu") -> pd.DataFrame:
-    """One cycle against two constant LRs, LRMAX and a tenth of it, everything else the same.
+    """One cycle against three constant LRs: LRMAX, 0.3 of it and a tenth, all else the same.
 
     The momentum of the constant ones is the mean of the cycle's. Returns the histories
     one below the other, with a column `schedule`.
     """
-    constant = (recipe.lr_max, recipe.lr_max / 10)
+    constant = (recipe.lr_max, 0.3 * recipe.lr_max, 0.1 * recipe.lr_max)
     recipes = {f"constant {lr:g}": with_constant_lr(recipe, lr) for lr in constant}
     return train_each(dataset, {"one cycle": recipe, **recipes}, device, by="schedule")
 

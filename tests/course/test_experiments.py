@@ -32,8 +32,10 @@ from s10.speed.recipes import LAPTOP
 
 def test_the_schedules_are_compared_from_the_same_start(few, tiny):
     table = compare_schedules(few, tiny)
-    assert table["schedule"].unique().tolist() == ["one cycle", "constant 0.01", "constant 0.001"]
-    assert len(table) == 9
+    assert table["schedule"].unique().tolist() == [
+        "one cycle", "constant 0.01", "constant 0.003", "constant 0.001",
+    ]  # fmt: skip
+    assert len(table) == 12
     constant = table[table["schedule"] == "constant 0.001"]
     assert constant["lr"].tolist() == pytest.approx([0.001] * 3)
     assert constant["momentum"].tolist() == pytest.approx([0.9] * 3)
