@@ -5,7 +5,8 @@
     python benchmarks/experiments.py --only residuals \
         --out results/experiments-residuals-cifar10-width16
 
-`residuals` trains on all images for 24 epochs, the others on few and for some. Writes
+`residuals` trains on all images for 24 epochs, the others on few and for some; of the
+assignment's own network, runs that results/ already holds (DATA-widthN/seedN) are taken. Writes
 experiments.json with the result of each variant and seed, and the curves of each experiment
 as CSV.
 """
@@ -15,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from common import make_parser, prepare_device
+from common import make_parser, prepare_device, stored_run
 
-from s10 import InputError, Recipe, load_dataset
+from s10 import ImageDataset, InputError, Recipe, load_dataset
 from s10.cli.runs import describe_conditions
 from s10.course.experiments import (
     DEPTH_EPOCHS,
@@ -57,13 +58,23 @@ EXPERIMENTS = {
     ),
     "residuals": (
         Recipe.epochs,
-        lambda dataset, recipe, device: compare_variants(
-            residual_variants(recipe), dataset, device, seeds=1
-        ),
+        lambda dataset, recipe, device: measure_residuals(dataset, recipe, device),
         lambda table: final_accuracy(table, by="variant"),
     ),
 }
 SHORT = [name for name in EXPERIMENTS if name != "residuals"]  # on few images
+
+
+def measure_residuals(dataset: ImageDataset, recipe: Recipe, device) -> pd.DataFrame:
+    """The curves of `residual_variants`, that of the assignment's network from results/."""
+    variants, curves = residual_variants(recipe), []
+    folder = stored_run(recipe, dataset.fingerprint())
+    if folder:
+        name = next(name for name, variant in variants.items() if variant == recipe)
+        del variants[name]
+        curves = [pd.read_csv(folder / "metrics.csv").assign(variant=name, seed=recipe.seed)]
+    curves.append(compare_variants(variants, dataset, device, seeds=1))
+    return pd.concat(curves, ignore_index=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -297,7 +297,7 @@ def test_the_short_experiments(tmp_path, load_few):
     assert found["dataset"]["fingerprint"] == load_few().fingerprint()
     assert {"device", "precision", "versions", "commit"} <= set(found)
     assert list(found["outcomes"]) == ["schedules", "pitfalls"]
-    for name, variants in (("schedules", 3), ("pitfalls", 4)):
+    for name, variants in (("schedules", 4), ("pitfalls", 4)):
         outcome = found["outcomes"][name]
         assert [len(values) for values in outcome["values"].values()] == [2] * variants
         epochs = outcome["recipe"]["epochs"]
@@ -323,6 +323,23 @@ def test_the_residuals_are_measured_by_themselves_on_all_images(tmp_path, load_f
     assert curves.groupby("seed")["train_loss"].nunique().tolist() == [6, 6]
     with pytest.raises(InputError, match="by itself"):
         experiments.main([*words, "--only", "residuals", "depths"])
+
+
+def test_a_stored_run_of_the_assignments_network_is_taken(load_few, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        experiments, "stored_run", lambda *of: RESULTS / "cifar10-width16" / "seed1"
+    )
+    monkeypatch.setattr(
+        experiments, "compare_variants",
+        lambda variants, *rest, **options: trained.extend(variants) or pd.DataFrame(),
+    )  # fmt: skip
+    table = experiments.measure_residuals(load_few(), Recipe(width=16, seed=1), "cpu")
+    assert trained == ["without its two residuals", "batch norm before the pooling"]
+    curve = pd.read_csv(folder / "metrics.csv")["test_accuracy"]
+    assert table["test_accuracy"].tolist() == curve.tolist()
+    assert set(table["variant"]) == {"the assignment's network"}
+    assert set(table["seed"]) == {1}
 
 
 def test_the_throughput_is_written_as_it_is_stored(tmp_path, capsys, monkeypatch, few):

@@ -143,7 +143,7 @@ def trained(monkeypatch):
 def test_the_experiments_train_the_network_and_the_optimizer_of_the_recipe(few, tiny, trained):
     own = OwnRecipe(**vars(tiny))
     compare_schedules(few, own)
-    assert len(trained) == 3
+    assert len(trained) == 4
     for recipe, model, optimizer in trained:
         assert isinstance(recipe, OwnRecipe)
         assert isinstance(model, nn.Sequential)
