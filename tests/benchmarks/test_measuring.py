@@ -326,14 +326,13 @@ def test_the_residuals_are_measured_by_themselves_on_all_images(tmp_path, load_f
 
 
 def test_a_stored_run_of_the_assignments_network_is_taken(load_few, monkeypatch):
-    trained = []
+    trained, folder = [], RESULTS / "cifar10-width16" / "seed1"
+    monkeypatch.setattr(experiments, "stored_run", lambda *_: folder)
     monkeypatch.setattr(
-        experiments, "stored_run", lambda *of: RESULTS / "cifar10-width16" / "seed1"
-    )
-    monkeypatch.setattr(
-        experiments, "compare_variants",
+        experiments,
+        "compare_variants",
         lambda variants, *rest, **options: trained.extend(variants) or pd.DataFrame(),
-    )  # fmt: skip
+    )
     table = experiments.measure_residuals(load_few(), Recipe(width=16, seed=1), "cpu")
     assert trained == ["without its two residuals", "batch norm before the pooling"]
     curve = pd.read_csv(folder / "metrics.csv")["test_accuracy"]
