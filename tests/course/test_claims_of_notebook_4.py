@@ -36,8 +36,10 @@ def costs(name):
 
 def short(name, column):
     """(seeds, epochs) of the short experiment."""
-    rows = pd.read_csv(ROOT / "results/experiments-traps-cifar10-width16/traps.csv")
-    return rows[rows["trap"] == name].pivot(index="seed", columns="epoch", values=column).to_numpy()
+    rows = pd.read_csv(ROOT / "results/experiments-traps-cifar10-width16/pitfalls.csv")
+    return (
+        rows[rows["pitfall"] == name].pivot(index="seed", columns="epoch", values=column).to_numpy()
+    )
 
 
 def within(values, low, high):
@@ -58,23 +60,23 @@ CLAIMS = [
      "ten points above the published one",
      within(-np.diff(DASHED_CURVE).min(), 3.5, 4.5)
      and within(DASHED_CURVE[-1] - 78.37, 9.5, 10.5)),
-    ("6 to 17 points below the recipe, seed by seed", within(
-        100 * (short(RECIPE, "test_accuracy") - short(SOFTMAX, "test_accuracy"))[:, -1], 5.5, 17)),
-    ("it was even a little better, by 0.4 to 2.2 points", within(
+    ("7 to 16 points below the recipe, seed by seed", within(
+        100 * (short(RECIPE, "test_accuracy") - short(SOFTMAX, "test_accuracy"))[:, -1], 6.5, 16)),
+    ("it was even a little better, by 0.8 to 2.2 points", within(
         100 * (short("std of single images", "test_accuracy")
-               - short(RECIPE, "test_accuracy"))[:, -1], 0.4, 2.25)),
-    ("After the last epoch the three seeds disagree whether it is better or worse", len(set(np.sign(
-        short(RECIPE, "test_accuracy")[:, -1] - short(L2, "test_accuracy")[:, -1]))) == 2),
-    ("in epochs 2 and 3 it lies below the recipe's, in each of the stored seeds by 3 to 24 points",
-     within(LAG_OF_L2, 2.5, 24)),
-    ("although the training loss is the same to within 0.03", within(
-        np.abs(short(RECIPE, "train_loss") - short(L2, "train_loss"))[:, 1:3], 0, 0.03)),
-    ("end at 47 to 58 %, with a training loss of 1.91 to 2.00; the recipe had 43 to 45 % after its "
-     "second epoch, with 1.51 to 1.59",
-     within(100 * short(SOFTMAX, "test_accuracy")[:, -1], 46.5, 58)
-     and within(short(SOFTMAX, "train_loss")[:, -1], 1.905, 2.005)
-     and within(100 * short(RECIPE, "train_accuracy")[:, 1], 42.5, 45.5)
-     and within(short(RECIPE, "train_loss")[:, 1], 1.505, 1.595)),
+               - short(RECIPE, "test_accuracy"))[:, -1], 0.75, 2.25)),
+    ("After the last epoch it is ahead of the recipe, in each of the three seeds, by 1.3 to 3.6",
+     within(100 * (short(L2, "test_accuracy") - short(RECIPE, "test_accuracy"))[:, -1], 1.25, 3.65)),
+    ("in epochs 2 and 3 it lies below the recipe's, in each of the stored seeds by 9 to 27 points",
+     within(LAG_OF_L2, 9, 27)),
+    ("although the training loss is the same to within 0.06", within(
+        np.abs(short(RECIPE, "train_loss") - short(L2, "train_loss"))[:, 1:3], 0, 0.06)),
+    ("end at 46 to 57 %, with a training loss of 1.93 to 2.02; the recipe had 47 to 51 % after its "
+     "second epoch, with 1.52 to 1.58",
+     within(100 * short(SOFTMAX, "test_accuracy")[:, -1], 46, 57)
+     and within(short(SOFTMAX, "train_loss")[:, -1], 1.925, 2.025)
+     and within(100 * short(RECIPE, "test_accuracy")[:, 1], 46.5, 51)
+     and within(short(RECIPE, "train_loss")[:, 1], 1.52, 1.58)),
     ("the schedule that never gets going, 9 points, and L2 of 0.01 inside Adam, 8 points",
      within(costs("schedule stepped once an epoch"), 8.5, 9.5) and within(costs(L2), 7.5, 8.5)),
     ("**What costs one to three points**: an extra softmax, and LRMAX at a fifth of ours",
