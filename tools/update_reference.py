@@ -8,6 +8,7 @@ and the exit status is 1 if the file differs.
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -178,12 +179,13 @@ def ablation() -> list[dict]:
     """An entry for each ingredient of a recipe (None: the full recipe), one value per seed."""
     entries = {}
     for path in sorted(RESULTS.glob("ablation-*/runs.csv")):
+        recipe = re.fullmatch(r"ablation-(.+)-\w+-width\d+", path.parent.name)[1]
         for row in rows_by_seed(path):
             entry = entries.setdefault(
-                (path.parent.name, row["name"]),
+                (recipe, row["name"]),
                 {
                     **source(path.parent),
-                    "recipe": path.parent.name.split("-")[1],
+                    "recipe": recipe,
                     "ingredient": row["name"] if row["kind"] == "without" else None,
                     "data": row["data"],
                     **{name: int(row[name]) for name in ("width", "epochs")},
