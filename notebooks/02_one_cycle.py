@@ -14,7 +14,7 @@
 #
 # **You will learn** how the learning rate (LR) moves during the 24 epochs and why: the triangular
 # cyclic LR, the one-cycle policy for LR and momentum, the arithmetic of its peak, what
-# "annihilation" is, and what the cycle buys over a constant LR.
+# "annihilation" is, and what the cycle brings over a constant LR.
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
@@ -48,128 +48,33 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # passes through its best value in each cycle, whatever that is.
 #
 # A *scheduler* sets the optimizer's LR. All there is to using one is its `step()` after each *batch*.
-# Here it is PyTorch's own, with a model of a single weight and nothing to learn:
+# Here is PyTorch's triangular one, with a model of a single weight and nothing to learn. An epoch is 98
+# batches: 50,000 images in batches of 512 are 97 full batches and one of 336.
 
 # %%
 import torch
 
+steps_per_epoch = 98
 weight = torch.zeros(1, requires_grad=True)
 optimizer = torch.optim.SGD([weight], lr=0.001)
-scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.001, 0.01, step_size_up=4 * 98)
+scheduler = torch.optim.lr_scheduler.CyclicLR(  # half-cycles of 4 epochs
+    optimizer, base_lr=0.001, max_lr=0.01, step_size_up=4 * steps_per_epoch
+)
 
 rates = []
 for epoch in range(24):
-    for batch in range(98):
+    for batch in range(steps_per_epoch):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()  # after forward, loss and backward
         scheduler.step()  # once per batch: once per epoch is a common mistake
 
-s10.plot_schedule(rates, None, 98, title="The triangular cyclic LR: three cycles in 24 epochs")
-
-# %% [markdown]
-# ## One cycle
-#
-# [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over the
-# whole run is enough, with a peak so high that it could not have been used from the start; they call
-# what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in the first 5 of
-# 24 epochs and falls back in the other 19. It reaches LRMAX in the last step of epoch 5.
-#
-# The momentum moves the other way: lowest where the LR is highest ([Smith
-# 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD, momentum β lengthens each step by
-# 1/(1−β) when gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room for a
-# larger LR. Adam's β1 is an average and does not lengthen the step (notebook 0); we mirror it by
-# convention, and notebook 3 measures what it brings here.
-#
-# **Your prediction first**: the network needs 98 steps for an epoch. At which of the 2,352 steps is
-# the LR largest, counted from 0?
-
-# %%
-my_peak = None
-
-# %% jupyter={"outputs_hidden": true}
-assignment = s10.Recipe()
-steps_per_epoch = 98
-rates, momenta = s10.simulate_schedule(
-    lambda optimizer: assignment.make_scheduler(optimizer, steps_per_epoch),
-    assignment.epochs * steps_per_epoch,
-)
-print(exercises.compare_guess("step of the peak", my_peak, rates.index(max(rates))))
-figures.one_cycle_arithmetic()
-
-# %% [markdown]
-# It is PyTorch's own `OneCycleLR`, told where to peak and where to end. `s10.OneCycle` is a subclass
-# that only does the arithmetic, and stops at the end of the schedule:
-
-# %% tags=["nbval-check-output"]
-show(s10.OneCycle)
-
-# %% [markdown]
-# ## The arithmetic, by hand
-#
-# 50,000 images in batches of 512 are 97.66, so 98 batches: 97 full ones and one of 336. Each batch is
-# one step. Epoch 5 ends with the 490th step, and since steps are counted from 0, that is step 489.
-# Between step 0 and step 489 the LR rises in 489 equal increments; between 489 and 2351 it falls in
-# 1,862.
-
-# %% tags=["nbval-check-output"]
-import math
-
-batches = math.ceil(50_000 / 512)
-peak, last = 5 * batches - 1, 24 * batches - 1
-up = (assignment.lr_max - assignment.lr_min) / peak
-down = (assignment.lr_max - assignment.lr_min) / (last - peak)
-print(f"batches an epoch  {batches}, the last of {50_000 - 97 * 512} images")
-print(f"peak              step {peak}, LR {rates[peak]:g}")
-print(f"last              step {last}, LR {rates[last]:g}")
-print(f"a step up         {up:.3e}, a step down {down:.3e}")
-for step in (0, 1, 244, peak, peak + 1, 1420, last):
-    by_hand = (
-        assignment.lr_min + up * step if step <= peak else assignment.lr_max - down * (step - peak)
-    )
-    assert math.isclose(by_hand, rates[step], rel_tol=1e-9)
-    print(f"step {step:4d}  by hand {by_hand:.8f}  PyTorch {rates[step]:.8f}")
+title = "The triangular cyclic LR: three cycles in 24 epochs"
+s10.plot_schedule(rates, None, steps_per_epoch, title=title)
 
 # %% [markdown]
 # ### Exercise 2.1
-# Now another run: 45,000 images, batches of 256, 30 epochs, the peak at the end of epoch 6. Fill in: steps
-# per epoch, step of the peak, last step (counted from 0).
-
-# %%
-steps = (None, None, None)
-exercises.one_cycle.steps_of_the_run(steps)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# steps = (176, 1055, 5279)
-# ```
-# 45,000 / 256 = 175.8, so 176 batches; 6 × 176 − 1 and 30 × 176 − 1.
-# </details>
-
-# %% [markdown]
-# ### Exercise 2.2
-# PyTorch's `OneCycleLR` wants the peak as `pct_start`, the fraction of the run that is spent
-# rising: the peak is at step `pct_start * total_steps - 1`. Which number puts it at the end of epoch 5 of
-# the assignment's 24?
-
-# %%
-pct_start = None
-exercises.one_cycle.fraction_of_the_rise(pct_start)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# pct_start = 5 / 24
-# ```
-# (One published solution of the assignment used 0.2, and so peaked 19 steps early.)
-# </details>
-
-# %% [markdown]
-# ### Exercise 2.3
-# Write the triangular LR. It rises from `low` (step 0) to `high` (step `half_cycle`), falls back in
-# as many steps, and starts again.
+# Write the triangular LR. It rises from `low` (step 0) to `high` (step `half_cycle`), falls back to
+# `low` in as many steps, and starts again.
 
 # %%
 def triangular(step, half_cycle, low, high):
@@ -189,9 +94,73 @@ exercises.one_cycle.triangular(triangular)
 # </details>
 
 # %% [markdown]
-# ### Exercise 2.4
-# Now one cycle: 24 epochs of 98 steps, in straight lines from 0.001 (step 0) to 0.01 (the last
-# step of epoch 5) and back to 0.001 (the last step of epoch 24).
+# ## One cycle
+#
+# [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over the
+# whole run is enough, with a peak so high that it could not have been used from the start; they call
+# what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in the first 5 of
+# 24 epochs and falls back in the other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is
+# 0.01, and our LRMIN a thousandth of it.)
+#
+# The momentum moves the other way: lowest where the LR is highest ([Smith
+# 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
+# times as long if the gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room
+# for a larger LR. Adam's β1 only averages and does not lengthen the step (notebook 0); we lower it, too,
+# by convention, and notebook 3 measures what that brings.
+#
+# **Your prediction first**: 24 epochs of 98 steps are 2,352 steps. At which of them, counted from 0, is
+# the LR largest?
+
+# %%
+my_peak = None
+
+# %% jupyter={"outputs_hidden": true}
+assignment = s10.Recipe()  # the assignment's settings, whatever machine this is
+rates, momenta = s10.simulate_schedule(
+    lambda optimizer: assignment.make_scheduler(optimizer, steps_per_epoch),
+    assignment.epochs * steps_per_epoch,
+)
+print(exercises.compare_guess("step of the peak", my_peak, rates.index(max(rates))))
+figures.one_cycle_arithmetic()
+
+# %% [markdown]
+# ## The arithmetic
+#
+# Each batch is one step. Epoch 5 ends with the 490th step, and since steps are counted from 0, that is
+# step 489. Between step 0 and step 489 the LR rises in 489 equal increments; between 489 and 2351 it
+# falls in 1,862.
+
+# %% tags=["nbval-check-output"]
+import math
+
+batches = math.ceil(50_000 / 512)
+peak, last = 5 * batches - 1, 24 * batches - 1
+print("batches an epoch", batches)
+for step in (0, 1, 244, peak, peak + 1, 1420, last):
+    print(f"step {step:4d}  LR {rates[step]:.8f}")
+
+# %% [markdown]
+# ### Exercise 2.2
+# Another run: 45,000 images, batches of 256, 30 epochs, the peak at the end of epoch 6. Fill in: steps
+# per epoch, step of the peak, last step (both counted from 0).
+
+# %%
+steps = (None, None, None)
+exercises.one_cycle.steps_of_the_run(steps)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# steps = (176, 1055, 5279)
+# ```
+# 45,000 / 256 = 175.8, so 176 batches; 6 × 176 − 1 and 30 × 176 − 1.
+# </details>
+
+# %% [markdown]
+# ### Exercise 2.3
+# Write the LR of one cycle: 24 epochs of 98 steps, in straight lines from 0.001 (step 0) to 0.01 (the
+# last step of epoch 5) and back to 0.001 (the last step of epoch 24).
 
 # %%
 def one_cycle_lr(step):
@@ -213,13 +182,32 @@ exercises.one_cycle.one_cycle_lr(one_cycle_lr)
 # </details>
 
 # %% [markdown]
+# ### Exercise 2.4
+# PyTorch has this schedule, too: `OneCycleLR`. It is told the number of steps, `total_steps`, and the peak
+# as `pct_start`, the fraction of the run that is spent rising: the peak is at step
+# `pct_start * total_steps - 1`. Which number puts it at the end of epoch 5 of the assignment's 24?
+
+# %%
+pct_start = None
+exercises.one_cycle.fraction_of_the_rise(pct_start)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# pct_start = 5 / 24
+# ```
+# (One published solution of the assignment used 0.2, and so peaked 19 steps early.)
+# </details>
+
+# %% [markdown]
 # ## Annihilation, and its absence
 #
-# In Smith & Topin's policy the last part of training lets the LR fall far below LRMIN; their followers
-# call this the annihilation phase. It is meant to let the weights settle at the very bottom of the
+# In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was later
+# called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
 # valley. PyTorch's `OneCycleLR` has no separate phase for it, but by default its fall ends at the
-# starting LR divided by 10,000. The assignment forbids it: the LR ends *at* LRMIN. (That says little as
-# long as LRMIN is free: ours, 1e-5, is so small that the steps at the end hardly move the weights.)
+# starting LR divided by 10,000. The assignment forbids it: the LR ends *at* LRMIN. (With an LRMIN as
+# small as ours, 1e-5, the difference is slight: the last steps hardly move the weights either way.)
 
 # %%
 figures.annihilation()
@@ -243,12 +231,20 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # ```python
 # arguments = dict(max_lr=0.01, div_factor=10, final_div_factor=1)
 # ```
+# It starts at `max_lr / div_factor` and ends at the start divided by `final_div_factor`.
 # </details>
+
+# %% [markdown]
+# The library's scheduler is `OneCycleLR` with these three arguments and `pct_start` worked out from
+# LRMIN, LRMAX and the epoch of the peak:
+
+# %% tags=["nbval-check-output"]
+show(s10.OneCycle)
 
 # %% [markdown]
 # ## Move it yourself
 #
-# LRMIN is LRMAX / div. The sliders begin at the assignment's choice, the curve drawn above.
+# LRMIN is LRMAX / div. The sliders begin at the curve drawn above.
 
 # %%
 from s10.course.explorer import explore_one_cycle
@@ -258,26 +254,27 @@ explore_one_cycle()
 # %% [markdown]
 # ## Does the cycle beat a constant LR? An experiment
 #
-# A small run: 10,000 images, 8 epochs, three times. Once with one cycle, once with a constant
-# LR of LRMAX, once with a tenth of that. Same initial weights, same batches; β1 of the constant ones
-# is the mean of the cycle's.
+# A small run, 10,000 images and 8 epochs, four times: with one cycle, and with three constant LRs. One is
+# LRMAX, 0.01, one a tenth of it, 0.001. Between them lies 0.003, near what the range tests of notebook 1
+# found: a schedule should be compared with a good constant LR, not only with poor ones. The initial
+# weights and the batches are the same; β1 of the constant ones is the mean of the cycle's.
 #
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
 # ahead of the runner-up? (Nothing is chosen from it, so test images may be looked at.)
 
 # %%
-my_best = None  # "one cycle", "large constant" or "small constant"
+my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
 my_lead = None  # percentage points
 
 # %%
-from s10.course.experiments import compare_schedules, final_accuracy, train_each, with_constant_lr
+from s10.course.experiments import compare_schedules, final_accuracy, with_constant_lr
 
-show(with_constant_lr, compare_schedules, train_each)
+show(compare_schedules)
 
 # %% jupyter={"outputs_hidden": true}
 subset = env.subset(10_000, 2_000)
 short = recipe.with_epochs(env.size(8, smoke=2))
-env.print_estimate(3 * short.epochs, subset)
+env.print_estimate(4 * short.epochs, subset)
 table = compare_schedules(subset, short, device)
 
 # %% jupyter={"outputs_hidden": true}
@@ -292,7 +289,7 @@ env.add_caption(plot_schedules(table))
 
 # %% [markdown]
 # **Is my number normal?** The same experiment over three seeds is kept in the repository. How far one
-# cycle is ahead of the better constant LR differs from seed to seed:
+# cycle is ahead of the best constant LR differs from seed to seed:
 
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
@@ -309,25 +306,22 @@ if len(seeds):
 # settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes the second
 # away.
 #
-# Is that fair to the constant LR? Not quite: 0.01 and 0.001 leave out what lies between, where notebook
-# 1's range tests point. The experiment under *Go on* can try 0.003 and 0.005.
-#
 # ## Does a large LR regularize?
 #
 # Smith & Topin saw training with large LRs end with better test results than the training loss would
-# suggest. An explanation is that a large step cannot stay in a narrow valley of the loss, only in a
-# wide one, and that wide valleys generalize better ([Keskar et al.
-# 2016](https://arxiv.org/abs/1609.04836), for small batches, which add noise to each step as large LRs
-# do). It is a hypothesis, and disputed: a network can be rescaled so that its valley becomes as narrow
-# as one likes while its predictions stay the same ([Dinh et al.
+# suggest: the large LR *regularizes*. Their explanation is that a large step cannot stay in a narrow
+# valley of the loss, only in a wide one, and that networks in wide valleys do better on new images.
+# ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836) saw this with small batches, which add noise to
+# each step.) It is a hypothesis, and disputed: a network can be rescaled so that its valley becomes as
+# narrow as one likes while its predictions stay the same ([Dinh et al.
 # 2017](https://arxiv.org/abs/1703.04933)). Eight epochs of 10,000 images cannot decide it.
 #
 # ## Go on
 #
-# Three seeds for each variant, on 10,000 images. Switch on what you like, and predict the sign of the
-# difference first.
+# Three seeds for each variant, five epochs of 10,000 images. Switch on what you like, and predict the
+# sign of the difference first.
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 from dataclasses import replace
 
 from s10.course.experiments import compare_variants, paired_differences
@@ -335,7 +329,6 @@ from s10.course.experiments import compare_variants, paired_differences
 quick = recipe.with_epochs(env.size(5, smoke=1))
 variants = {
     "one cycle": quick,
-    "constant 0.003": with_constant_lr(quick, 0.003),
     "constant 0.005": with_constant_lr(quick, 0.005),
     "peak in the middle": replace(quick, peak_epoch=max(1, quick.epochs // 2)),
     "peak at the end": replace(quick, peak_epoch=quick.epochs),
@@ -343,14 +336,14 @@ variants = {
     "β1 constant": replace(quick, momentum_max=0.9, momentum_min=0.9),
     "LRMAX 0.03": quick.with_lr_max(0.03),
 }
-switched_on = ["one cycle", "constant 0.003"]  # the first is what the others are compared with
+switched_on = ["one cycle", "peak at the end"]  # the first is what the others are compared with
 
 if env.smoke:  # The tests run all of them.
     switched_on = list(variants)
 env.print_estimate(3 * len(switched_on) * quick.epochs, subset)
 table = compare_variants({name: variants[name] for name in switched_on}, subset, device)
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 print("test accuracy against the first, in percentage points")
 print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
@@ -361,7 +354,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # 1. The triangular LR rises and falls in straight lines, again and again; one cycle does it once.
 # 2. The assignment rises for 5 of 24 epochs, from LRMIN to LRMAX, and falls back to LRMIN in 19.
 # 3. The scheduler steps after each batch: 98 steps an epoch, the peak at step 5 × 98 − 1 = 489.
-# 4. The momentum mirrors the LR. With SGD that offsets the longer steps; for Adam it is a convention.
+# 4. The momentum falls while the LR rises. With SGD that makes room for a larger LR; for Adam it is a
+#    convention.
 # 5. With each of three stored seeds one cycle beat constant LRs of 0.01 and 0.001 in a short run.
 #
 # ## Questions
@@ -399,7 +393,7 @@ env.add_caption(plot_schedules(table, by="variant"))
 # <details><summary>8. Why must a fair comparison with one cycle include a constant LR of about 0.003?</summary>
 #
 # Constant LRs of 0.01 and 0.001 leave out the range between them, to which the range tests point. A
-# schedule should be compared with the best constant LR, not with two poor ones.
+# schedule should be compared with a good constant LR, not with two poor ones.
 # </details>
 #
 # **Next**: notebook 3 builds the network and trains it for 24 epochs.

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import s10
+from s10.lr_finder import NEARLY_DONE, ONSET_FRACTION
 from s10.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,13 @@ def spreads():
     """Largest / smallest of the seeds, of LRMAX and of the LR of the steepest slope."""
     found = json.loads((RESULTS / "lr-range-cifar10-width16" / "lr_range.json").read_text())
     return [round(found[name], 1) for name in ("spread", "steepest_spread")]
+
+
+def by_epoch():
+    """LRMAX of each seed of the stored range test by epochs."""
+    rows = json.loads((ROOT / "s10" / "course" / "reference.json").read_text())["lr_range"]
+    (found,) = [row["lr_max"] for row in rows if row["method"] == "per-epoch"]
+    return [round(lr, 4) for lr in sorted(found)]
 
 
 def held_out():
@@ -76,6 +85,10 @@ STATEMENTS = [
     ("01", "its LRMAX moves by a factor of 1.4 from seed to seed, the LR of the steepest slope "
      "by 2.7.",
      lambda: spreads() == [1.4, 2.7]),
+    ("01", "LRMIN** is the first LR with a tenth of the fall done.", lambda: ONSET_FRACTION == 0.1),
+    ("01", "LRs with at least nine tenths of the fall done.", lambda: NEARLY_DONE == 0.9),
+    ("01", "of three stored seeds, two gave 0.0027 and one the next LR, 0.0054.",
+     lambda: by_epoch() == [0.0027, 0.0027, 0.0054]),
     ("01", "With 0.005, where the range test points, the accuracy was higher with both seeds.",
      lambda: ((held_out()[0.005] - held_out()[0.01]).dropna() > 0).tolist() == [True] * 2),
     ("01", "With 0.02 it was lower with one seed and higher with two",
@@ -101,3 +114,12 @@ def test_the_stored_results_bear_out_what_a_notebook_states(notebook, sentence, 
     text = " ".join(re.sub(r"^# ?", "", path.read_text(), flags=re.M).split())
     assert sentence in text
     assert holds()
+
+
+def test_a_learner_may_try_more_rates_than_an_epoch_has_batches(few):
+    cells = (ROOT / "notebooks" / "01_lr_range_test.py").read_text().split("# %%")
+    (cell,) = [cell for cell in cells if "def losses_at(" in cell]
+    recipe = Recipe(width=4, batch_size=len(few.train_labels) // 2)
+    scope = {"s10": s10, "recipe": recipe, "dataset": few, "device": "cpu"}
+    exec(cell, scope)
+    assert len(scope["losses_at"]([1e-3] * 5)) == 5

@@ -646,10 +646,10 @@ CHECKS = {
     "1.3": lr_range.exponential_lr,
     "1.4": lr_range.where_the_fall_begins,
     "1.5": lr_range.middle_of_seeds,
-    "2.1": one_cycle.steps_of_the_run,
-    "2.2": one_cycle.fraction_of_the_rise,
-    "2.3": one_cycle.triangular,
-    "2.4": one_cycle.one_cycle_lr,
+    "2.1": one_cycle.triangular,
+    "2.2": one_cycle.steps_of_the_run,
+    "2.3": one_cycle.one_cycle_lr,
+    "2.4": one_cycle.fraction_of_the_rise,
     "2.5": one_cycle.factors_without_annihilation,
     "3.1": network.parameters_of_a_block,
     "3.2": network.shape_after_layer2,
@@ -668,6 +668,21 @@ CHECKS = {
     "5.3": speed.iterations_above_half,
     "5.4": speed.seen_both_ways,
 }
+
+
+# Library code that gives an answer away, shown only after its exercise.
+SHOWN_AFTER = [
+    ("1.1", "sample_params"), ("1.2", "cutout_mask"), ("1.4", "choose_from_loss"),
+    ("2.3", "OneCycle"), ("2.4", "OneCycle"), ("2.5", "OneCycle"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "name"), SHOWN_AFTER)
+def test_an_exercise_comes_before_the_library_code_that_solves_it(number, name):
+    (path,) = NOTEBOOKS.glob(f"0{number[0]}_*.py")
+    text = path.read_text()
+    shown = re.search(rf"^show\(.*\b{name}\b", text, re.M)
+    assert text.index(f"### Exercise {number}") < shown.start()
 
 
 def solutions() -> dict[str, str]:

@@ -127,7 +127,7 @@ def where_the_fall_begins(function) -> None:
     compare(value, right, hints, f"for a test curve it is {right:.2g}, yours is {value:.2g}.")
 
 
-@check("Exercise 1.5", "LRs live on a log scale: 1e-4 and 1e-2 meet at 1e-3.")
+@check("Exercise 1.5", "On the log scale 1e-3 is halfway from 1e-4 to 1e-2.")
 def middle_of_seeds(function) -> None:
     """`function(values)`: the mean of three LRs on the log scale."""
     values = np.array([2e-3, 8e-3, 1e-3])

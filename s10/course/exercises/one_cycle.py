@@ -13,7 +13,7 @@ STEPS = 98
 RECIPE = Recipe(lr_max=0.01, lr_min=0.001)
 
 
-@check("Exercise 2.1", "45,000 / 256 = 175.8, and the last, smaller batch is a step, too.")
+@check("Exercise 2.2", "45,000 / 256 = 175.8, and the last, smaller batch is a step, too.")
 def steps_of_the_run(answer) -> None:
     """(steps per epoch, step of the peak, last step), steps counted from 0.
 
@@ -36,7 +36,7 @@ def steps_of_the_run(answer) -> None:
     fail_if(last != 5279, f"the last of 30 × 176 steps is not {last}.")
 
 
-@check("Exercise 2.2", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
+@check("Exercise 2.4", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
 def fraction_of_the_rise(answer) -> None:
     """pct_start of OneCycleLR for a peak at the end of epoch 5 of 24."""
     fail_if(np.ndim(answer) or not np.isreal(answer), "write one number, such as 0.3.")
@@ -52,7 +52,7 @@ def fraction_of_the_rise(answer) -> None:
         compare(answer, 5 / 24, hints, otherwise)
 
 
-@check("Exercise 2.3", "This is Smith's triangular policy of 2015.")
+@check("Exercise 2.1", "This is Smith's triangular policy of 2015.")
 def triangular(function) -> None:
     """`function(step, half_cycle, low, high)`: up in half_cycle steps, down in as many, again."""
     expected = {0: 0.1, 5: 0.3, 10: 0.5, 15: 0.3, 20: 0.1, 25: 0.3, 30: 0.5, 43: 0.22}
@@ -73,7 +73,7 @@ def triangular(function) -> None:
     )
 
 
-@check("Exercise 2.4", "Equal to PyTorch's OneCycleLR at all 2,352 steps.")
+@check("Exercise 2.3", "Equal to PyTorch's OneCycleLR at all 2,352 steps.")
 def one_cycle_lr(function) -> None:
     """`function(step)`: the LR of each of the 24 × 98 steps, 0.001 → 0.01 → 0.001, in lines."""
     make_scheduler = partial(RECIPE.make_scheduler, steps_per_epoch=STEPS)
