@@ -291,10 +291,11 @@ print(f"factor a batch {factor:.4f}; batches for a factor of ten {np.log(10) / n
 my_lr_max = None  # for example 3e-2
 
 # %% [markdown]
-# The library's range test is the loop above, run over three seeds (other initial weights, other batches)
-# and in the precision that is fastest here; the curves are smoothed. The optimizer is AdamW (notebook 0)
-# with the recipe's weight decay, and with the momentum (β1) that notebook 2 uses where the LR is
-# largest. The procedure follows [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
+# With your function, a range test is `losses_at([exponential_lr(k, 100, 1e-6, 1) for k in range(100)])`.
+# The library's is the same loop, run over three seeds (other initial weights, other batches) and in the
+# precision that is fastest here; the curves are smoothed. The optimizer is AdamW (notebook 0) with the
+# recipe's weight decay, and with the momentum (β1) that notebook 2 uses where the LR is largest. The
+# procedure follows [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
 
 # %% jupyter={"outputs_hidden": true}
 def make_model():

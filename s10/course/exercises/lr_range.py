@@ -58,7 +58,7 @@ def cutout(function) -> None:
         zeros = (value == 0).flatten(1).sum(1).tolist()
         fail_if(zeros == [64] * 3, "the square must be cut from all three channels.")
         fail_if(zeros != [192] * 3, f"8 × 8 in 3 channels are 192 zeros per image; yours: {zeros}.")
-        raise CheckFailed("the squares have the right size, but are not in the right places.")
+        raise CheckFailed("the squares are not in the right places, or the rest has changed.")
     smaller = torch.equal(_batch(call(function, images, top, left, 5)), _cut(images, top, left, 5))
     fail_if(not smaller, "right for a size of 8, wrong for 5: use `size`.")
 

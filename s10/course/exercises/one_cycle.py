@@ -21,11 +21,10 @@ def steps_of_the_run(answer) -> None:
     """
     blank = np.shape(answer) != (3,) or any(part is None for part in answer)
     fail_if(blank, "not filled in yet: three numbers are asked for.")
+    fail_if(any(isinstance(part, str) for part in answer), "write numbers, without quotes.")
     per_epoch, peak, last = answer
     fail_if(per_epoch == 98, "98 is the assignment's; here it is 45,000 images, 256 in a batch.")
-    fail_if(
-        per_epoch == 175, "175 full batches, and one more of 200 images: it is trained on, too."
-    )
+    fail_if(per_epoch == 175, "175 full batches, and one more of 200 images, a step, too.")
     fail_if(per_epoch != 176, f"45,000 images in batches of 256 are not {per_epoch} batches.")
     both = (peak, last) == (1056, 5280)
     fail_if(both, "steps are counted from 0, so the 1,056th step has the number 1055.")
