@@ -63,18 +63,20 @@ CLAIMS = [
      lambda: all(largest_fall(c[:15]) > 1 for c in curves("test_accuracy"))),
     ("In the last epochs the LR falls to almost nothing, the curve is smooth",
      lambda: all(largest_fall(c[-4:]) < 0.2 for c in curves("test_accuracy"))),
-    ("it keeps rising", lambda: all(c[-1] > c[-6] + 1 for c in curves("test_accuracy"))),
+    ("it still rises a little", lambda: all(c[-1] > c[-6] + 1 for c in curves("test_accuracy"))),
     ("the last epoch is the best or close to it",
      lambda: all(c[-1] > c.max() - 0.1 for c in curves("test_accuracy"))),
-    ("after the first epoch it lies below the test accuracy",
+    ("After the first epoch the training accuracy lies below the test accuracy",
      lambda: all(train[0] < test[0] for train, test in zip(
          curves("train_accuracy"), curves("test_accuracy"), strict=True))),
     ("three at width 16 and five at width 64", lambda: len(list(curves("test_accuracy"))) == 8),
     ("The quarter-width network reached 90 % with two of three stored seeds; the full one has "
      "about 94 %", lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
      and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
-    ("no setting gains half a point with any of these seeds", lambda: gains().max() < 0.5),
-    ("three make the result worse with each of them", lambda: sum(gains().max(axis=1) < 0) == 3),
+    ("no setting gains half a point with either seed",
+     lambda: gains().shape == (5, 2) and gains().max() < 0.5),
+    ("three make the result worse with both: label smoothing, inverse momentum cycling and reflect "
+     "padding", lambda: (gains().max(axis=1) < 0).tolist() == [True, False, False, True, True]),
     ("at width 16 the training accuracy ends at 92 % (on augmented images), at width 64 near 99 %",
      lambda: np.allclose(final_training_accuracy(16), 92, atol=0.5)
      and np.allclose(final_training_accuracy(64), 98.6, atol=0.4)),

@@ -110,42 +110,7 @@ def receptive_field(function) -> None:
     raise CheckFailed(f"{list(layers)} should be {cases[layers]}, yours is {values[layers]}.")
 
 
-@check("Exercise 3.5", "Rows are the true classes: of all cats, how many were called cat?")
-def class_accuracy(function) -> None:
-    """`function(matrix)`: accuracy of each true class from the counts (C, C), rows true."""
-    matrix = np.array([[8, 2, 0], [1, 4, 5], [3, 0, 27]])
-    correct = matrix.diagonal()
-    value = np.asarray(call(function, matrix.copy()), dtype=float)
-    fail_if(value.shape == (), "one number for each class is asked for.")
-    precision, images = correct / matrix.sum(axis=0), matrix.sum(axis=1)
-    hints = [
-        (100 * correct / images, "as fractions, from 0 to 1, please."),
-        (correct, "those are the numbers of correct ones; divide by the images of each class."),
-        (matrix.max(axis=1) / images, "the correct ones are on the diagonal, largest or not."),
-        (precision, "dividing by the columns is the precision: divide by the rows."),
-        (correct / matrix.sum(), "divide each class by its own number of images, not by all."),
-    ]
-    otherwise = f"for a test matrix it should be [0.8, 0.4, 0.9], yours is {value.round(3)}."
-    compare(value, correct / images, hints, otherwise)
-
-
-@check(
-    "Exercise 3.6",
-    "The last batch has 336 images, not 512; a mean over batches counts them too much.",
-)
-def accuracy_over_batches(function) -> None:
-    """`function(batches)`: accuracy over all images; batches: list of (correct, images)."""
-    value = float(call(function, [(256, 512), (512, 512), (0, 336)]))
-    right, mean_of_batches = 768 / 1360, (0.5 + 1 + 0) / 3
-    hints = [
-        (mean_of_batches, "a mean over batches; the last batch is smaller and counts less."),
-        (768, "that is the number of correct ones; divide by the number of images."),
-        (100 * right, "as a fraction, from 0 to 1, please."),
-    ]
-    compare(value, right, hints, f"768 correct of 1,360 are {right:.4f}, yours is {value:.4f}.")
-
-
-@check("Exercise 3.7", "Both paths halve the image and change the channels, so they can be added.")
+@check("Exercise 3.5", "Both paths halve the image and change the channels, so they can be added.")
 def projection_block(block_class) -> None:
     """`block_class(channels_in, channels_out)`: halves the image; 1×1 projection as shortcut."""
     torch.manual_seed(0)
@@ -185,6 +150,41 @@ def projection_block(block_class) -> None:
         (late + shortcut, down_first),
     ]
     _compare_outputs(value, branch + shortcut, mistakes, two_paths)
+
+
+@check(
+    "Exercise 3.6",
+    "The last batch has 336 images, not 512; a mean over batches counts them too much.",
+)
+def accuracy_over_batches(function) -> None:
+    """`function(batches)`: accuracy over all images; batches: list of (correct, images)."""
+    value = float(call(function, [(256, 512), (512, 512), (0, 336)]))
+    right, mean_of_batches = 768 / 1360, (0.5 + 1 + 0) / 3
+    hints = [
+        (mean_of_batches, "a mean over batches; the last batch is smaller and counts less."),
+        (768, "that is the number of correct ones; divide by the number of images."),
+        (100 * right, "as a fraction, from 0 to 1, please."),
+    ]
+    compare(value, right, hints, f"768 correct of 1,360 are {right:.4f}, yours is {value:.4f}.")
+
+
+@check("Exercise 3.7", "Rows are the true classes: of all cats, how many were called cat?")
+def class_accuracy(function) -> None:
+    """`function(matrix)`: accuracy of each true class from the counts (C, C), rows true."""
+    matrix = np.array([[8, 2, 0], [1, 4, 5], [3, 0, 27]])
+    correct = matrix.diagonal()
+    value = np.asarray(call(function, matrix.copy()), dtype=float)
+    fail_if(value.shape == (), "one number for each class is asked for.")
+    precision, images = correct / matrix.sum(axis=0), matrix.sum(axis=1)
+    hints = [
+        (100 * correct / images, "as fractions, from 0 to 1, please."),
+        (correct, "those are the numbers of correct ones; divide by the images of each class."),
+        (matrix.max(axis=1) / images, "the correct ones are on the diagonal, largest or not."),
+        (precision, "dividing by the columns is the precision: divide by the rows."),
+        (correct / matrix.sum(), "divide each class by its own number of images, not by all."),
+    ]
+    otherwise = f"for a test matrix it should be [0.8, 0.4, 0.9], yours is {value.round(3)}."
+    compare(value, correct / images, hints, otherwise)
 
 
 @check("Your copy", "It computes what the library's network computes.")
