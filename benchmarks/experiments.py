@@ -2,12 +2,8 @@
 
     python benchmarks/experiments.py --width 16 --out results/experiments-cifar10-width16
     python benchmarks/experiments.py --only pitfalls --out results/experiments-traps-cifar10-width16
-    python benchmarks/experiments.py --only residuals \
-        --out results/experiments-residuals-cifar10-width16
 
-`residuals` trains on all images for 24 epochs, the others on few and for some; of the
-assignment's own network, runs that results/ already holds (DATA-widthN/seedN) are taken. Writes
-experiments.json with the result of each variant and seed, and the curves of each experiment
+Writes experiments.json with the result of each variant and seed, and the curves of each experiment
 as CSV.
 """
 
@@ -16,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from common import make_parser, prepare_device, stored_run
+from common import make_parser, prepare_device
 
-from s10 import ImageDataset, InputError, Recipe, load_dataset
+from s10 import Recipe, load_dataset
 from s10.cli.runs import describe_conditions
 from s10.course.experiments import (
     DEPTH_EPOCHS,
@@ -29,10 +25,8 @@ from s10.course.experiments import (
     compare_depths,
     compare_pitfalls,
     compare_schedules,
-    compare_variants,
     final_accuracy,
     final_loss,
-    residual_variants,
 )
 
 # Name → epochs; (dataset, recipe, device) → table of curves; table → result of each variant.
@@ -56,40 +50,18 @@ EXPERIMENTS = {
         lambda dataset, recipe, device: compare_pitfalls(dataset, recipe, device=device),
         lambda table: final_accuracy(table, by="pitfall"),
     ),
-    "residuals": (
-        Recipe.epochs,
-        lambda dataset, recipe, device: measure_residuals(dataset, recipe, device),
-        lambda table: final_accuracy(table, by="variant"),
-    ),
 }
-SHORT = [name for name in EXPERIMENTS if name != "residuals"]  # on few images
-
-
-def measure_residuals(dataset: ImageDataset, recipe: Recipe, device) -> pd.DataFrame:
-    """The curves of `residual_variants`, that of the assignment's network from results/."""
-    variants, curves = residual_variants(recipe), []
-    folder = stored_run(recipe, dataset.fingerprint())
-    if folder:
-        name = next(name for name, variant in variants.items() if variant == recipe)
-        del variants[name]
-        curves = [pd.read_csv(folder / "metrics.csv").assign(variant=name, seed=recipe.seed)]
-    curves.append(compare_variants(variants, dataset, device, seeds=1))
-    return pd.concat(curves, ignore_index=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=SHORT)
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     device = prepare_device(options.device)
-    if "residuals" in options.only and len(options.only) > 1:
-        raise InputError("residuals trains on all images: measure it by itself, --only residuals")
-    images = load_dataset(options.data, options.data_dir)
-    if "residuals" not in options.only:
-        images = images.subset(TRAIN_IMAGES, TEST_IMAGES)
+    images = load_dataset(options.data, options.data_dir).subset(TRAIN_IMAGES, TEST_IMAGES)
     recipe = Recipe(width=options.width, data=options.data)
     conditions = describe_conditions(recipe, images, device)
     del conditions["recipe"]  # Each experiment has its own.

@@ -5,13 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from s10.course.experiments import NormBeforePooling, WithoutShortcuts
 from s10.course.reference import stored
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
 from s10.speed.ablations import WithoutDirac, WithoutMuon, WithoutWhitening
 from s10.speed.recipes import LAPTOP
 
-FULL_RECIPES = {"assignment": Recipe(), "laptop": LAPTOP}
+FULL_RECIPES = {
+    "assignment": Recipe(),
+    "residuals": Recipe(),
+    "laptop": LAPTOP,
+    "laptop-at-equal-time": LAPTOP,
+}
 # Recipe → ingredient, named as in results/ → the recipe without it.
 ABLATIONS = {
     "assignment": {
@@ -21,6 +27,10 @@ ABLATIONS = {
         "momentum that mirrors the LR": Recipe(momentum_max=0.9, momentum_min=0.9),
         "mirrored border": Recipe(pad_mode="constant"),
     },
+    "residuals": {
+        "shortcuts": WithoutShortcuts(),
+        "batch norm after the pooling": NormBeforePooling(),
+    },
     "laptop": {
         "whitening layer": WithoutWhitening(),
         "filters that pass on": WithoutDirac(),
@@ -28,7 +38,9 @@ ABLATIONS = {
         "alternating flips": replace(LAPTOP, alternating_flips=False),
         "small pictures first": replace(LAPTOP, low_res_fraction=0.0),
         "label smoothing": replace(LAPTOP, label_smoothing=0.0),
-        # In about the time of the full recipe, by the seconds of the runs above.
+    },
+    # In about the time of the full recipe, by the seconds of the runs above.
+    "laptop-at-equal-time": {
         "Muon at equal time": WithoutMuon().with_epochs(8),
         "low resolution at equal time": replace(LAPTOP, low_res_fraction=0.0).with_epochs(6),
     },

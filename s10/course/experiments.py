@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler
 
-from s10.custom_resnet import CustomResNet, conv3x3, conv_block
+from s10.custom_resnet import conv3x3, conv_block
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
@@ -184,34 +184,24 @@ def compare_depths(
     return table[["depth", "shortcuts", "step", "loss", "test_accuracy"]]
 
 
-def without_shortcuts(model: CustomResNet) -> CustomResNet:
-    """The network with its two residual blocks reduced to their branches, in place.
+class WithoutShortcuts(Recipe):
+    """The assignment's network, its residual blocks reduced to F(x) in place of x + F(x)."""
 
-    F(x) in place of x + F(x): the same layers with the same weights.
-    """
-    for layer in (model.layer1, model.layer3):
-        layer[1] = layer[1].branch
-    return model
-
-
-def norm_before_pooling(model: CustomResNet) -> CustomResNet:
-    """The network with conv → BN → MaxPool → ReLU where it pools, in place: the same weights."""
-    for down in (model.layer1[0], model.layer2, model.layer3[0]):
-        down[1], down[2] = down[2], down[1]
-    return model
+    def make_model(self, num_classes: int = 10) -> nn.Module:
+        model = super().make_model(num_classes)
+        for layer in (model.layer1, model.layer3):
+            layer[1] = layer[1].branch
+        return model
 
 
-def residual_variants(recipe: Recipe) -> dict[str, Recipe]:
-    """The assignment's network, and with one change at a time, for `compare_variants`."""
+class NormBeforePooling(Recipe):
+    """The assignment's network with conv → BN → MaxPool → ReLU where it pools."""
 
-    def changed(change: Callable[[CustomResNet], CustomResNet]) -> Recipe:
-        return with_model(recipe, lambda classes: change(CustomResNet(classes, recipe.width)))
-
-    return {
-        "the assignment's network": recipe,
-        "without its two residuals": changed(without_shortcuts),
-        "batch norm before the pooling": changed(norm_before_pooling),
-    }
+    def make_model(self, num_classes: int = 10) -> nn.Module:
+        model = super().make_model(num_classes)
+        for down in (model.layer1[0], model.layer2, model.layer3[0]):
+            down[1], down[2] = down[2], down[1]
+        return model
 
 
 def compare_pitfalls(

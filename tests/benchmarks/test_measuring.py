@@ -305,42 +305,6 @@ def test_the_short_experiments(tmp_path, load_few):
         assert len(pd.read_csv(tmp_path / f"{name}.csv")) == 2 * variants * epochs
 
 
-def test_the_residuals_are_measured_by_themselves_on_all_images(tmp_path, load_few, monkeypatch):
-    epochs, run, results_of = experiments.EXPERIMENTS["residuals"]
-    assert epochs == 24
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {
-        **experiments.EXPERIMENTS,
-        "residuals": (2, lambda d, r, device: run(d, r.with_epochs(2), device), results_of),
-    })  # fmt: skip
-    words = ["--data", "shapes", "--width", "2", "--seeds", "2", "--out", str(tmp_path)]
-    experiments.main([*words, "--only", "residuals"])
-    found = json.loads((tmp_path / "experiments.json").read_text())["outcomes"]["residuals"]
-    assert list(found["values"]) == [
-        "the assignment's network", "without its two residuals", "batch norm before the pooling",
-    ]  # fmt: skip
-    assert found["train_images"] == len(load_few().train_images)
-    curves = pd.read_csv(tmp_path / "residuals.csv")
-    assert curves.groupby("seed")["train_loss"].nunique().tolist() == [6, 6]
-    with pytest.raises(InputError, match="by itself"):
-        experiments.main([*words, "--only", "residuals", "depths"])
-
-
-def test_a_stored_run_of_the_assignments_network_is_taken(load_few, monkeypatch):
-    trained, folder = [], RESULTS / "cifar10-width16" / "seed1"
-    monkeypatch.setattr(experiments, "stored_run", lambda *_: folder)
-    monkeypatch.setattr(
-        experiments,
-        "compare_variants",
-        lambda variants, *rest, **options: trained.extend(variants) or pd.DataFrame(),
-    )
-    table = experiments.measure_residuals(load_few(), Recipe(width=16, seed=1), "cpu")
-    assert trained == ["without its two residuals", "batch norm before the pooling"]
-    curve = pd.read_csv(folder / "metrics.csv")["test_accuracy"]
-    assert table["test_accuracy"].tolist() == curve.tolist()
-    assert set(table["variant"]) == {"the assignment's network"}
-    assert set(table["seed"]) == {1}
-
-
 def test_the_throughput_is_written_as_it_is_stored(tmp_path, capsys, monkeypatch, few):
     monkeypatch.setattr(throughput, "ROUNDS", 1)
     monkeypatch.setattr(throughput, "random_dataset", lambda count: few)
