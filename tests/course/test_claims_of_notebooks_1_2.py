@@ -100,10 +100,12 @@ STATEMENTS = [
     ("01", "| LRMAX | seed 0 | seed 1 | seed 2 | against 0.01, seed by seed |",
      table_of_held_out_accuracies),
     ("01", "Why then does the recipe take 0.01?", lambda: Recipe().lr_max == 0.01),
-    ("02", "With each stored seed one cycle ends highest and the constant LRMAX lowest.",
-     lambda: (schedules().idxmax(axis=1) == "one cycle").all()
-     and (schedules().idxmin(axis=1) == "constant 0.01").all()),
-    ("02", "With each of three stored seeds one cycle beat constant LRs of 0.01 and 0.001",
+    ("02", "With each stored seed one cycle ends highest, 3 to 7 points ahead of the best constant "
+     "LR, 0.003, and the constant LRMAX ends lowest.",
+     lambda: (schedules().idxmin(axis=1) == "constant 0.01").all()
+     and (schedules().drop(columns="one cycle").idxmax(axis=1) == "constant 0.003").all()
+     and (schedules()["one cycle"] - schedules()["constant 0.003"]).between(0.03, 0.07).all()),
+    ("02", "With each of three stored seeds one cycle beat constant LRs of 0.01, 0.003 and 0.001",
      lambda: (schedules().idxmax(axis=1) == "one cycle").all()),
 ]  # fmt: skip
 
