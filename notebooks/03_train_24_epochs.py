@@ -797,18 +797,21 @@ s10.check_assignment(
 # "MyResNet".
 
 # %%
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from s10.course.experiments import (
+    NormBeforePooling,
+    WithoutShortcuts,
     compare_variants,
     paired_differences,
-    residual_variants,
     with_model,
 )
 from s10.plots import plot_schedules
 
 variants = {
-    **residual_variants(short),
+    "the assignment's network": short,
+    "without its two shortcuts": WithoutShortcuts(**asdict(short)),
+    "batch norm before the pooling": NormBeforePooling(**asdict(short)),
     "MyResNet": with_model(short, lambda classes: MyResNet(classes, recipe.width)),
     "no CutOut": replace(short, cutout=0),
     "peak in the middle": replace(short, peak_epoch=short.epochs / 2),
