@@ -16,8 +16,8 @@
 # decay, label smoothing, batch norm, shortcut. Each gets a few sentences, a few lines of PyTorch and
 # a figure. Change the numbers in a cell and run it again.
 #
-# **You need** Python and a little PyTorch: tensors, a model, a loss, `backward()`. If you know all
-# of the terms, read the assignment and go on to notebook 1.
+# **You need** Python and a little PyTorch: tensors, a model with convolutions, a loss, `backward()`. If
+# you know all of the terms, read the assignment and go on to notebook 1.
 #
 # **Time** to run all cells: about 1 minute on 2 CPU cores (measured). Add half an hour for the
 # exercises. No GPU and no data set is needed.
@@ -59,10 +59,15 @@ except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
     import s10
 from s10.course import exercises
 
+# %% [markdown]
+# A *seed* determines the random numbers of a program: with the same seed they are the same again. The
+# experiments below run with three seeds, so that you see how much is chance.
+
 # %%
-SEEDS = (0, 1, 2)  # of the experiments
+SEEDS = (0, 1, 2)
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -74,12 +79,13 @@ plt.rcParams["figure.constrained_layout.use"] = True
 # %% [markdown]
 # ## The learning rate: a ball in a valley
 #
-# Training makes a loss small by changing weights. Take one weight w and the loss w², a valley with
-# its bottom at 0. The gradient is the slope, 2w. Each step goes against it:
+# Training makes a loss small by changing weights. Take one weight w, the place of a ball, and the loss
+# w², a valley with its bottom at 0. The gradient is the slope, 2w. Each step goes against it
+# (*gradient descent*):
 #
 # w ← w − LR · 2w = (1 − 2 · LR) · w
 #
-# The learning rate (LR) sets how far. The ball starts at w = 1.
+# The learning rate (LR) says how far. The ball starts at w = 1.
 #
 # **Your prediction first**: there is an LR from which on the ball no longer comes nearer to the
 # bottom, however many steps it takes. Which?
@@ -115,8 +121,8 @@ for lr in (0.9, 0.99, 1.0, 1.01):
 print(exercises.compare_guess("the limit", my_limit, 1.0))
 
 # %% [markdown]
-# Too small, and it takes many steps. Right, and it is there after a few. Too large, and each step
-# jumps across the valley and ends higher than it began. The limit is where |1 − 2 · LR| is 1: LR 1.
+# With a small LR it takes many steps; with a good one, a few. With too large a one, each step jumps
+# across the valley and ends higher than it began. The limit is where |1 − 2 · LR| is 1: LR 1.
 #
 # In a valley twice as steep, 2w², the limit is half as large. A network has as many directions as
 # weights, each with its own steepness. One LR must do for all of them, so it has to be found by
@@ -125,9 +131,10 @@ print(exercises.compare_guess("the limit", my_limit, 1.0))
 # %% [markdown]
 # ## Momentum: an average of gradients
 #
-# A batch is a sample of the images, so its gradient is noisy. An average over the last steps is less
-# so. The *exponential moving average* keeps one number, m. In each step a fraction β of it stays, and
-# the new gradient g fills the rest:
+# A batch is a sample of the images, so its gradient is noisy. Gradient descent with such gradients
+# is called *SGD*, stochastic gradient descent. An average over the last steps is less noisy. The
+# *exponential moving average* keeps one number, m. In each step a fraction β of it stays, and the
+# new gradient g fills the rest:
 #
 # m ← β · m + (1 − β) · g
 #
@@ -137,32 +144,37 @@ print(exercises.compare_guess("the limit", my_limit, 1.0))
 # %%
 betas = [0.5, 0.85, 0.95]  # change me
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(1, 2))
-for beta in betas:
-    left.plot([(1 - beta) * beta**k for k in range(40)], label=f"β = {beta}")
+
+def moving_averages(gradients, beta):
+    m, averages = 0.0, []
+    for t, g in enumerate(gradients, 1):
+        m = beta * m + (1 - beta) * g
+        averages.append(m / (1 - beta**t))  # m starts at 0, too small; more on this under Adam
+    return torch.stack(averages)
+
+
+rows = {}
 for seed in SEEDS:
     torch.manual_seed(seed)
     gradients = 1 + torch.randn(200)  # the true gradient is 1, and each batch adds noise
-    if seed == 0:
-        right.plot(gradients, ".", color="0.8", label="gradient of a batch")
-    print(f"seed {seed}, standard deviations: gradient {gradients.std():.2f}", end="")
-    for beta in betas:
-        m, averages = 0.0, []
-        for g in gradients:
-            m = beta * m + (1 - beta) * g
-            averages.append(m / (1 - beta ** (len(averages) + 1)))  # see below: m starts at 0
-        print(f", average with β = {beta} {torch.stack(averages[50:]).std():.2f}", end="")
-        if seed == 0:
-            right.plot(averages, label=f"average, β = {beta}")
-    print()
+    averages = {f"β = {beta}": moving_averages(gradients, beta) for beta in betas}
+    spreads = {name: values[50:].std().item() for name, values in averages.items()}
+    rows[f"seed {seed}"] = {"gradient": gradients.std().item(), **spreads}
+print("standard deviations\n" + pd.DataFrame(rows).T.round(2).to_string())
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(1, 2))
+right.plot(gradients, ".", color="0.8", label="gradient of a batch")
+for beta, (name, values) in zip(betas, averages.items()):
+    left.plot([(1 - beta) * beta**k for k in range(40)])
+    right.plot(values, label=f"average, {name}")
 left.set(xlabel="steps ago", title="how much an old gradient counts")
-right.set(xlabel="step", title="averages of a noisy gradient, seed 0")
+right.set(xlabel="step", title=f"averages of a noisy gradient, seed {seed}")
 right.legend(ncols=2, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average. It is
-# also late: an average with a long memory notices a change of direction only after many steps.
+# A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average.
+# It is also late: an average with a long memory notices a change of direction only after many steps.
 #
 # Two optimizers use it differently.
 #
@@ -174,19 +186,18 @@ plt.show()
 # - m ← β1 · m + (1 − β1) · g, of the gradients,
 # - v ← β2 · v + (1 − β2) · g², of their squares.
 #
-# The weight changes by **−LR · m / √v**. The root of the mean square says how large gradients usually
-# are for this weight, so what is left of m / √v is the direction, and how well the gradients agree
-# about it: ±1 if all are equal, near 0 if they cancel out. A weight whose gradients are a thousand
-# times smaller takes steps of the same length. (A tiny ε, 10⁻⁸, is added to √v against a division by
-# zero.)
+# The weight changes by **−LR · m / √v**. √v says how large this weight's gradients usually are. So
+# the ratio m / √v does not depend on their size, only on how well they agree: it is ±1 if all are equal,
+# and near 0 if they cancel out. A weight whose gradients are a thousand times smaller takes steps of the
+# same length. (A tiny ε, 10⁻⁸, is added to √v to avoid a division by zero.)
 #
-# Both averages start at 0, too small at first. So Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ in step
-# t = 1, 2, …, the *bias correction*.
+# Both averages start at 0, so at first they are too small. The *bias correction* mends that: in step
+# t = 1, 2, … Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ.
 
 # %% [markdown]
 # ### Exercise 0.1
-# Write Adam's step. `gradients` are those of one weight, the newest last. By how much does the
-# weight change in this newest step? (Leave out ε.)
+# Write Adam's step. `gradients` are those of one weight, the newest last. Return the change of the
+# weight in the newest step. (Leave out ε.)
 
 # %%
 def adam_step(gradients, lr, beta1, beta2):
@@ -222,22 +233,9 @@ my_factor_sgd = None
 my_factor_adam = None
 
 # %% jupyter={"outputs_hidden": true}
+from itertools import product
+
 LR = 0.01
-
-
-def step_length(make_optimizer, beta, gradients):
-    """Mean |step| / LR over 1,000 weights, once the averages have settled."""
-    weights = torch.zeros(1000, requires_grad=True)
-    optimizer = make_optimizer([weights], beta)
-    lengths = []
-    for g in gradients:
-        before = weights.detach().clone()
-        weights.grad = g
-        optimizer.step()
-        lengths.append((weights.detach() - before).abs().mean() / LR)
-    return torch.stack(lengths[-50:]).mean().item()
-
-
 optimizers = {
     "SGD": lambda weights, beta: torch.optim.SGD(weights, LR, momentum=beta),
     "Adam": lambda weights, beta: torch.optim.Adam(weights, LR, betas=(beta, 0.99)),
@@ -246,37 +244,47 @@ kinds = {
     "always 1": lambda: torch.ones(200, 1000),
     "noise around 0": lambda: torch.randn(200, 1000),
 }
-lengths = {}
-print("mean |step| / LR                  ", *(f"seed {seed}" for seed in SEEDS), sep="   ")
-for kind, draw in kinds.items():
-    for name, make in optimizers.items():
-        for beta in (0.85, 0.95):
-            for seed in SEEDS:
-                torch.manual_seed(seed)
-                length = step_length(make, beta, draw())
-                lengths.setdefault((kind, name, beta), []).append(length)
-            numbers = [f"{value:6.3f}" for value in lengths[kind, name, beta]]
-            print(f"{kind:14}  {name:4}  β = {beta}      ", *numbers, sep="   ")
+
+
+def step_length(optimizer, weights, gradients):
+    """Mean |step| / LR of all weights in the last 50 steps, when the averages have settled."""
+    lengths = []
+    for g in gradients:
+        before = weights.detach().clone()
+        weights.grad = g
+        optimizer.step()
+        lengths.append((weights.detach() - before).abs().mean().item() / LR)
+    return sum(lengths[-50:]) / 50
+
+
+rows = []
+for kind, name, beta in product(kinds, optimizers, (0.85, 0.95)):
+    lengths = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        weights = torch.zeros(1000, requires_grad=True)
+        optimizer = optimizers[name]([weights], beta)
+        lengths.append(step_length(optimizer, weights, kinds[kind]()))
+    rows.append([kind, name, beta, *lengths, sum(lengths) / len(lengths)])
+columns = ["gradient", "optimizer", "β", *(f"seed {seed}" for seed in SEEDS), "mean"]
+table = pd.DataFrame(rows, columns=columns)
+print("mean |step| / LR\n" + table.round(3).to_string(index=False))
 
 figure, panels = plt.subplots(1, 2, figsize=(8, 3))
 for axes, kind in zip(panels, kinds):
-    for place, name in enumerate(optimizers):
-        for shift, beta, color in ((-0.2, 0.85, "C0"), (0.2, 0.95, "C1")):
-            height = sum(lengths[kind, name, beta]) / len(SEEDS)
-            axes.bar(place + shift, height, 0.38, color=color, label=f"β = {beta}")
-    axes.set(xticks=[0, 1], xticklabels=optimizers, title=f"gradient: {kind}", ylabel="|step| / LR")
-panels[0].legend(*(part[:2] for part in panels[0].get_legend_handles_labels()))
+    bars = table[table["gradient"] == kind].pivot(index="optimizer", columns="β", values="mean")
+    bars.plot.bar(ax=axes, rot=0, xlabel="", ylabel="|step| / LR", title=f"gradient: {kind}")
 plt.show()
 for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
-    ratio = lengths["always 1", name, 0.95][0] / lengths["always 1", name, 0.85][0]
-    print(exercises.compare_guess(f"{name}: times longer", guess, ratio))
+    shorter, longer = table.query("gradient == 'always 1' and optimizer == @name")["mean"]
+    print(exercises.compare_guess(f"{name}: times longer", guess, longer / shorter))
 
 # %% [markdown]
-# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's do
-# not grow with β1. They have the length LR while all gradients agree, and *shrink* with a larger β1
-# when the gradients are noise that averages out. So an LR that suits SGD says nothing about the right
-# one for Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2 lowers it while
-# the LR is high, and notebook 3 measures what that brings.
+# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's
+# do not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they
+# even *shrink* when the gradients are noise that averages out. So an LR that suits SGD says nothing
+# about the right one for Adam, and what is said about SGD's momentum need not hold for β1. Notebook
+# 2 lowers β1 while the LR is high, and notebook 3 measures what that brings.
 
 # %% [markdown]
 # ## Weight decay: two things with one name
@@ -284,8 +292,8 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
 # Small weights make a smoother function, which often does better on new images. There are two ways to
 # keep them small, with a factor λ:
 #
-# - **L2**: add λ · w to the gradient (λ · w is the gradient of an extra term ½ λ w² in the loss). The optimizer sees
-#   one gradient, g + λ · w.
+# - **L2**: add λ · w to the gradient (λ · w is the gradient of an extra term ½ λ w² in the loss).
+#   The optimizer sees one gradient, g + λ · w.
 # - **Decoupled**: the optimizer sees g; and apart from that the weight shrinks in each step,
 #   w ← w − LR · λ · w ([Loshchilov & Hutter 2017](https://arxiv.org/abs/1711.05101)).
 #
@@ -306,7 +314,6 @@ ways = {
     "Adam, decoupled": lambda weights: torch.optim.AdamW(weights, LR, weight_decay=decay),
 }
 figure, panels = plt.subplots(1, 3, figsize=(9, 3), sharey=True)
-ends = {}
 for axes, (name, make) in zip(panels, ways.items()):
     for seed in SEEDS:
         torch.manual_seed(seed)
@@ -318,36 +325,37 @@ for axes, (name, make) in zip(panels, ways.items()):
             optimizer.step()
             means.append(weights.detach().mean(dim=1))
         large, small = torch.stack(means).T
-        axes.plot(large, color="C0", label="large gradients")
-        axes.plot(small, color="C1", linestyle="--", label="small gradients")
-        ends[name, seed] = {"large gradients": abs(large[-1]), "small gradients": abs(small[-1])}
+        axes.plot(large, color="C0")
+        axes.plot(small, color="C1", linestyle="--")
         print(f"{name:15}  seed {seed}  mean weight at the end: ", end="")
         print(f"large gradients {large[-1]:.2f}, small gradients {small[-1]:.2f}")
     axes.set(title=name, xlabel="step", ylim=(-0.1, 1.1))
 panels[0].set_ylabel("mean weight")
-panels[0].legend(*(part[:2] for part in panels[0].get_legend_handles_labels()))
+panels[0].legend(["large gradients", "small gradients"])
 plt.show()
-nearest = [min(ends["Adam, L2", seed], key=ends["Adam, L2", seed].get) for seed in SEEDS]
-print("closer to 0 with Adam and L2, by seed:", *nearest, "– you said:", my_smaller, sep="  ")
+print("closer to 0 with Adam and L2, you said:", my_smaller)
 
 # %% [markdown]
-# All weights should have shrunk by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With decoupled decay they
-# do, whatever their gradients. With L2 in Adam it depends on the gradient's size: the decay of a weight
-# with large gradients is divided by a large √v and nearly lost; where gradients are small, λ · w is
-# most of what Adam sees, and is scaled up to full steps. So with Adam one usually takes decoupled
-# decay, called AdamW in PyTorch. Notebook 4 shows what L2 in Adam costs on CIFAR-10.
+# With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With
+# decoupled decay they do, whatever their gradients. With L2 in Adam it depends on the gradient's
+# size: the decay of a weight with large gradients is divided by a large √v and nearly lost; where
+# gradients are small, λ · w is most of what Adam sees, and is scaled up to full steps. So with Adam
+# one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what L2 in Adam costs
+# on CIFAR-10.
 
 # %% [markdown]
 # ## Label smoothing
 #
-# The network gives one number for each class, its *logit*. The softmax turns the logits into
-# probabilities p, and the *cross-entropy* compares them with targets t: −Σ t · ln p, summed over the
-# classes. Usually t is 1 for the true class and 0 for the others. The loss then keeps falling as the
-# logit of the true class grows, and never reaches a minimum.
+# The network gives one number z for each class, its *logit*. The softmax turns the logits into
+# probabilities p, each eᶻ divided by the sum of all eᶻ, and the *cross-entropy* compares them with
+# targets t: −Σ t · ln p, summed over the classes. Usually t is 1 for the true class and 0 for the
+# others. The loss then keeps falling as the logit of the true class grows, and never reaches a
+# minimum.
 #
 # *Label smoothing* of ε takes ε from the 1 and shares it out equally among all classes, the true one
-# among them. For ε = 0.1 and ten classes t is 0.91 for the true class and 0.01 for the other nine.
-# The loss is lowest when p = t.
+# among them. (This ε has nothing to do with Adam's.) For ε = 0.1 and ten classes t is 0.91 for the true
+# class and 0.01 for the other nine. The loss is lowest when p = t. So the network need not become ever
+# more confident about the training images, which often helps on new ones.
 
 # %% [markdown]
 # ### Exercise 0.2
@@ -399,7 +407,8 @@ plt.show()
 # ## Batch norm
 #
 # Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift: a
-# little smaller in each layer, until almost nothing is left. *Batch norm* ([Ioffe & Szegedy
+# little smaller in each layer, until almost nothing is left. The output of a convolution has several
+# *channels*, one for each of its filters. *Batch norm* ([Ioffe & Szegedy
 # 2015](https://arxiv.org/abs/1502.03167)) measures each channel's mean and variance over the batch,
 # height and width, and standardizes it:
 #
@@ -407,7 +416,7 @@ plt.show()
 #
 # Mean and variance are those of the batch. *Scale* and *shift* are two parameters for each channel;
 # they start at 1 and 0 and are learned, so that the layer can undo the normalization where that is
-# better. (ε, 10⁻⁵, again only prevents a division by zero.)
+# better. (This ε, 10⁻⁵, again only prevents a division by zero.)
 #
 # The images here are drawn shapes that come with s10. Ten convolutions, as PyTorch initializes them,
 # with batch norm and without; what arrives at the ReLUs of layers 1, 5 and 10?
@@ -431,6 +440,7 @@ shown = (1, 5, 10)  # change me: layers
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 3))
 for axes, norm in zip(panels, (False, True)):
+    name = "with batch norm" if norm else "without batch norm"
     for seed in SEEDS:
         torch.manual_seed(seed)
         x, spread = images, []
@@ -443,9 +453,9 @@ for axes, norm in zip(panels, (False, True)):
                 values = x.detach().flatten().numpy()
                 axes.hist(values, 80, range=(-3, 3), histtype="step", lw=2, label=f"layer {layer}")
             x = x.relu()
-        print("with batch norm   " if norm else "without batch norm", f"seed {seed}", end="  ")
+        print(f"{name:18} seed {seed}", end="  ")
         print("std of a channel:", *(f"layer {k} {spread[k - 1]:.4f}" for k in shown), sep="   ")
-    axes.set(title=f"with{'' if norm else 'out'} batch norm, seed 0", xlabel="value", yscale="log")
+    axes.set(title=f"{name}, seed 0", xlabel="value", yscale="log")
 panels[0].set_ylabel("how many")
 panels[0].legend()
 plt.show()
@@ -489,7 +499,8 @@ exercises.blocks.batch_norm(batch_norm)
 #
 # and the same for the variance. After `model.eval()` they take the place of the batch's own;
 # `model.train()` goes back. They start at 0 and 1. (PyTorch calls the 0.1 `momentum`, although it is
-# the share of the *new* value.)
+# the share of the *new* value. `BatchNorm1d`, below, does for the columns of a matrix what
+# `BatchNorm2d` does for channels.)
 
 # %%
 torch.manual_seed(0)
@@ -513,9 +524,9 @@ plt.show()
 # What if one forgets `model.eval()`? Take ten classes that are easy to tell apart, clouds of points
 # in the plane. A small network with batch norm learns them, over three seeds. Then test points go
 # through it in batches of 100: with `eval()`; with `train()` and the points in random order; with
-# `train()` and sorted by class, so that each batch has one class only.
+# `train()` and sorted by class, so that each batch has one class only; and at last with `eval()` again.
 #
-# **Your prediction first**: order the three from best to worst.
+# **Your prediction first**: order the first three from best to worst.
 
 # %%
 my_order = None  # the names "train, sorted", "train, mixed" and "eval", best first
@@ -598,7 +609,7 @@ print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
 # dy/dx = 1 + F′(x)
 #
 # The gradient of the loss reaches a layer through all layers after it, multiplied by each one's
-# derivative. Suppose F′ = 0.3 in each of 16 layers, which PyTorch works out for us:
+# derivative. Suppose F′ = 0.3 in each of 16 layers:
 
 # %%
 slope, depth = 0.3, 16  # change me
@@ -611,7 +622,7 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 
 # %% [markdown]
 # 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
-# weights. (It can become too large instead.)
+# weights. (Instead it can become too large.)
 #
 # Now real layers: 16 convolutions at their initial weights, and the length (norm) of the gradient
 # that each gets from one batch of 64 images; without batch norm and with.
@@ -620,9 +631,9 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 # layers by that of the last: which power of ten do you expect?
 
 # %%
-my_ratio = None
+my_ratio = None  # such as 1e-2
 
-# %% jupyter={"outputs_hidden": true}
+# %%
 class Stack(nn.Module):
     def __init__(self, depth, shortcuts, norm, channels=16):
         super().__init__()
@@ -645,10 +656,12 @@ class Stack(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
 
+# %% jupyter={"outputs_hidden": true}
 depth = 16  # change me
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.2))
 ratios = {}
 for axes, norm in zip(panels, (False, True)):
+    name = "with batch norm" if norm else "without batch norm"
     for shift, shortcuts, color in ((-0.2, False, "C0"), (0.2, True, "C1")):
         kind = "residual" if shortcuts else "plain"
         norms = []
@@ -660,26 +673,25 @@ for axes, norm in zip(panels, (False, True)):
         norms = torch.stack(norms)  # (seeds, layers)
         ratios[norm, kind] = norms[:, 0] / norms[:, -1]
         numbers = "  ".join(f"{value:8.2g}" for value in ratios[norm, kind])
-        print("with batch norm   " if norm else "without batch norm", f"{kind:8}", end="  ")
+        print(f"{name:18} {kind:8}", end="  ")
         print("first layer's / last layer's gradient, by seed:", numbers)
         places = torch.arange(1, depth + 1)
         mean = norms.log().mean(dim=0).exp()
         axes.bar(places + shift, mean, 0.38, color=color, label=kind)
         for row in norms:
             axes.plot(places + shift, row, ".", color="0.3", markersize=3)
-    title = "with batch norm" if norm else "without batch norm"
-    axes.set(title=title, xlabel="layer", ylabel="norm of the gradient", yscale="log")
+    axes.set(title=name, xlabel="layer", ylabel="norm of the gradient", yscale="log")
     axes.set_xticks(range(2, depth + 1, 2))
-panels[0].legend(loc="center left")
+panels[1].legend()
 plt.show()
-middle = ratios[False, "plain"].log().mean().exp().item()
+middle = ratios[False, "plain"].median().item()
 print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=True))
 
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
-# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: look at the
-# height of their bars.
+# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: all of theirs
+# are larger than the largest of the plain network.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
 # gradient of the last, in the residual one 3 to 7 times; with every seed the residual network has the
@@ -692,7 +704,7 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # 1. The LR sets the length of the steps. There is a largest one, which depends on how steep the loss
 #    is; it is found by trying.
 # 2. SGD's momentum adds gradients up and lengthens the steps. Adam's β1 averages gradients, its β2
-#    their squares; its steps have about the length of the LR at most, whatever β1 is.
+#    their squares; its steps are usually no longer than the LR, whatever β1 is.
 # 3. With Adam, weight decay is applied to the weights directly (AdamW), not through the gradient.
 # 4. Label smoothing gives the loss a lowest value above 0: 0.50 for 0.1 and ten classes. Batch norm
 #    uses the batch in training and running statistics at test time, so call `model.eval()`.

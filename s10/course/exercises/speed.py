@@ -80,7 +80,7 @@ def _whitening_hint(matrix: np.ndarray, covariance: np.ndarray, after: np.ndarra
     )
 
 
-@check("Exercise 5.3", "The recipe makes three, for speed: they leave it at 0.4, which is enough.")
+@check("Exercise 5.3", "The recipe makes three, for speed: they leave it at 0.4.")
 def iterations_above_half(answer) -> None:
     """How many Newton–Schulz iterations take a singular value of 0.01 above 0.5."""
     value, right = 0.01, 0
