@@ -149,7 +149,17 @@ def test_a_replacement_is_tuned_on_held_out_images_first(tmp_path, capsys, monke
         monkeypatch.setattr(script, "train", fake)
     monkeypatch.setitem(accuracies, LAPTOP.lr_max, 0.7)
     images = len(ablation.load_dataset().train_images)
-    words = ["laptop", "--data", "shapes", "--width", "2", "--epochs", "1", "--out", str(tmp_path)]
+    words = [
+        "laptop-at-equal-time",
+        "--data",
+        "shapes",
+        "--width",
+        "2",
+        "--epochs",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     words += ["--only", "Muon at equal time", "--seeds"]
     ablation.main([*words, "0"])
     tried = [(lr, images - images // 10) for lr in (0.0025, 0.005, 0.01, 0.02, 0.04)]

@@ -157,7 +157,7 @@ def test_the_experiments_train_the_network_and_the_optimizer_of_the_recipe(few, 
     compare_schedules(few, replace(LAPTOP, data="shapes", width=4))
     whitenings = [model.whitening.weight for _, model, _ in trained]
     assert all(torch.equal(each, whitenings[0]) for each in whitenings)
-    assert [type(optimizer) for *_, optimizer in trained] == [Muon] * 3
+    assert [type(optimizer) for *_, optimizer in trained] == [Muon] * 4
 
 
 def test_the_pitfalls_start_from_the_recipes_own_weights(few, tiny, trained, monkeypatch):
@@ -212,7 +212,7 @@ def test_a_shortcut_passes_on_what_the_layers_leave_out():
 
 def test_without_shortcuts_or_with_an_early_batch_norm_one_thing_is_changed(few, tiny):
     def network(recipe):
-        torch.manual_seed(0)
+        torch.manual_seed(1)
         model = type(recipe)(**vars(tiny)).initial_model(few).eval()
         for module in model.modules():  # Statistics that make a difference, as after training.
             if isinstance(module, nn.BatchNorm2d):
