@@ -376,8 +376,8 @@ few = env.subset(2_000, 500)
 torch.manual_seed(0)
 model = s10.CustomResNet(len(few.classes), width=8).to(device)
 loader = short.train_loader(few, device)
-optimizer = short.make_optimizer(model)
-scheduler = short.make_scheduler(optimizer, len(loader))
+optimizer = short.make_optimizer(model)  # AdamW
+scheduler = short.make_scheduler(optimizer, len(loader))  # one cycle
 for epoch in range(1, short.epochs + 1):
     loss = train_one_epoch(model, loader, optimizer, scheduler)
     print(f"epoch {epoch}: loss of the last batch {loss:.3f}")
@@ -500,14 +500,14 @@ env.add_caption(s10.plot_curves(history))
 # ## What each setting gains
 #
 # The assignment leaves many settings open. To see what one is worth, take it away and leave everything
-# else as it is: an *ablation*. We did it for five (in brackets: what was put in their place):
+# else as it is: an *ablation*. We did it for five (after the arrow: what took its place):
 #
-# - *Label smoothing* of 0.1 (0) asks for 91 % of the right class and 1 % of each other one.
-# - *Decoupled weight decay* of 0.1 (0) shortens all weights a little in each step.
-# - *β2 of 0.99* (0.999, PyTorch's default): Adam averages squared gradients over about 100 steps, not
-#   1,000.
-# - *Inverse momentum cycling* (0.9 throughout) lowers β1 while the LR rises.
-# - *Reflect padding* (the mean color) fills the border of a shifted image with its mirror image.
+# - *Label smoothing*, 0.1 → 0: it asks for 91 % of the right class and 1 % of each other one.
+# - *Decoupled weight decay*, 0.1 → 0: it shrinks all weights a little in each step.
+# - *β2*, 0.99 → 0.999, PyTorch's default: Adam averages squared gradients over about 100 steps, not
+#   over 1,000.
+# - *Inverse momentum cycling*, 0.95 to 0.85 → 0.9 throughout: it lowers β1 while the LR rises.
+# - *Reflect padding* → the mean color: it fills the border of a shifted image with its mirror image.
 #
 # **Your prediction first**: how many points of test accuracy does the best of the five gain? You have
 # seen by how much runs with different seeds differ.
@@ -528,7 +528,8 @@ plot_ablation(table, full.std())
 
 # %% [markdown]
 # `without` is the test accuracy without the setting, `gain` what the full recipe has more, with the same
-# seed: all with two seeds, at width 16. The gray band is ± the standard deviation of the full recipe.
+# seed: all with two seeds, at width 16. The gray band is ± the standard deviation of the full recipe, the
+# error bars are that of the gains.
 #
 # A surprise: no setting gains half a point with either seed, and three make the result worse with
 # both: label smoothing, inverse momentum cycling and reflect padding. Yet label smoothing had stood out
@@ -569,8 +570,8 @@ exercises.network.class_accuracy(class_accuracy)
 # </details>
 
 # %% [markdown]
-# The same for your network. The error bars are 95 % intervals: if many such test sets were drawn, 95 % of such bars would contain
-# the true accuracy. Where two overlap widely, the difference may be chance.
+# The same for your network. The error bars are 95 % intervals: if many such test sets were drawn, 95 %
+# of such bars would contain the true accuracy. Where two overlap widely, the difference may be chance.
 
 # %%
 env.add_caption(s10.plot_class_accuracy(result.predictions))
@@ -614,8 +615,8 @@ if full_width:
 # %% [markdown]
 # ## The mistakes themselves
 #
-# Those of your network, the most confident ones first. Some may be poor images or wrong labels; others make one ask what the
-# network relies on: background, color, pose?
+# Those of your network, the most confident ones first. Some may be poor images or wrong labels; others
+# make one ask what the network relies on: background, color, pose?
 
 # %%
 env.add_caption(s10.plot_misclassified(dataset.test_images, result.predictions, count=15))
@@ -670,7 +671,7 @@ env.add_caption(s10.plot_images(shown, names, columns=count, size=1.1))
 # *Grad-CAM* ([Selvaraju et al. 2017](https://arxiv.org/abs/1610.02391)) asks where the network finds
 # what speaks *for a class*. Three steps: take the feature maps of a layer and the gradient of the
 # class's logit (its *score*) with respect to them; the mean of a map's gradient says how much the map
-# speaks for the class; add up the maps with these weights, and keep what is positive. Unfold it:
+# speaks for the class; add up the maps with these weights, and keep what is positive. Unfold its code:
 
 # %%
 from s10.course.gradcam import grad_cam, place, plot_heat
@@ -715,7 +716,7 @@ env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=
 from s10.runtime.device import pick_precision
 from s10.speed.tta import evaluate_with_tta
 
-precision = pick_precision(recipe.precision, device)
+precision = pick_precision(recipe.precision, device)  # 16 bits if the training used them
 print(f"1 view: {once.accuracy:.2%}")
 for views in (2, 6):
     more = evaluate_with_tta(model, test, dataset.classes, views=views, precision=precision)

@@ -185,8 +185,8 @@ print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest
 # `fit_one_cycle` looks for the two arguments of `OneCycleLR` that give the printed LRs. At every step
 # the LR is a weighted sum of LRMAX and the final LR, with known weights; so least squares finds both
 # from the 24 numbers, and here it leaves no error. So the log is from another run than the text, with a
-# smaller LRMAX and half the `final_div_factor`. This happens when a notebook is run twice and a README written once, and
-# it is why `s10 train` writes recipe and log into one folder.
+# smaller LRMAX and half the `final_div_factor`. This happens when a notebook is run twice and a README
+# written once, and it is why `s10 train` writes recipe and log into one folder.
 #
 # ### Exercise 4.2
 # The fit used 24 numbers; one is enough, if you know the rest. `OneCycleLR` rises in a straight line
@@ -372,7 +372,7 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 # - A batch norm follows each convolution, so the length of a filter does not change the output, only
 #   its direction does.
 # - A step of Adam is about as long as before. So each step turns a short filter further, and the running
-#   statistics are those of a network that is already gone.
+#   statistics describe the network of some steps ago.
 #
 # This fits what we see while the LR is high (how far the filters turn, we did not measure). When the LR
 # has fallen, the steps are short, and the two columns come together. Whoever looks only at the last
@@ -443,8 +443,9 @@ exercises.submissions.first_step_of_adam(first_step)
 # Each alone in our recipe: all 50,000 images, 24 epochs, test accuracy of the last epoch. **These are
 # networks of a quarter of the width**; at full width the costs may differ. Each run is compared with
 # that of the recipe *of the same seed*, which has the same batches and, where the network is the same,
-# the same initial weights. Column `each` has the cost seed by seed; most have only one. The raw rows,
-# with device, versions and commit, are in `results/submissions-cifar10-width16`.
+# the same initial weights. Column `each` has the cost seed by seed; most have only one. A negative
+# cost is a gain. The raw rows, with device, versions and commit, are in
+# `results/submissions-cifar10-width16`.
 
 # %% jupyter={"outputs_hidden": true}
 costs = measured.pitfall_costs("cifar10", 16)
@@ -506,7 +507,8 @@ print(f"{mended['name']}: the whole {whole:.1f}")
 
 # %% [markdown]
 # They do not: in each row of the table the whole is more than the sum, in the first by no more than
-# noise, in the others by 2 to 7 points (one seed). Why, we did not measure. In the last line it is far *less*.
+# noise, in the others by 2 to 7 points (one seed). Why, we did not measure. In the last line it is far
+# *less*.
 #
 # That line is the dashed run: only the stepping is mended, all else is as published: L2 of 0.01, no
 # padding, two branches, the wrong std, LRMAX 0.0019. All of it together costs less than 2 points. Yet
@@ -575,9 +577,8 @@ eight = replace(
 )
 rows = []
 for pad in (4, 0):
-    augmented, _ = next(iter(replace(recipe, pad=pad, batch_size=8).train_loader(eight)))
-    mean, std = (np.array(values).reshape(3, 1, 1) for values in recipe.normalization(dataset))
-    rows.append((augmented.numpy() * std + mean).clip(0, 1).transpose(0, 2, 3, 1))
+    batch, _ = next(iter(replace(recipe, pad=pad, batch_size=8).train_loader(eight)))
+    rows.append((batch.permute(0, 2, 3, 1).numpy() * dataset.std + dataset.mean).clip(0, 1))
 names = ["pad 4"] * 8 + ["pad 0"] * 8
 env.add_caption(s10.plot_images(np.concatenate(rows), names, columns=8), "augmented image")
 
@@ -680,8 +681,7 @@ env.add_caption(
 )
 
 # %% [markdown]
-# Which change helps most in 5 epochs need not do so in 24. And one that does nothing here may have to wait
-# for another: see "the parts and the whole".
+# What helps in 5 epochs need not help in 24, and what helps one recipe need not help another.
 #
 # ## Recap
 #

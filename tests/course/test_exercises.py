@@ -325,7 +325,7 @@ RIGHT = [
                             "C": "probabilities go into the loss"}),
     (submissions.diagnose, {"A": "the LR does not move", "B": "too few different images",
                             "C": "a softmax too many"}),
-    (submissions.diagnose, {"A": "steps too small: LR", "B": "the images are never shifted",
+    (submissions.diagnose, {"A": "steps too small: LR", "B": "images are always the same",
                             "C": "Softmax twice"}),
     (lr_range.versions_of_one_image, 101_250.0),
     (lr_range.versions_of_one_image, np.int64(101_250)),

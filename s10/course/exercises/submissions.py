@@ -152,7 +152,7 @@ def first_step_of_adam(function) -> None:
 MISTAKES = {
     "A": (r"schedul|stepp|\blr\b|learning rate",
           "nothing in it ever moves fast, and when it ends it is still learning."),
-    "B": (r"\bpad|crop|augment|different images|too (much )?alike|images?\b.*\b(move|shift)",
+    "B": (r"\bpad|crop|augment|alike|(different|same) images|images?\b.*\b(move|shift|same)",
           "its training accuracy ends far above its test accuracy: are images too much alike?"),
     "C": (r"soft-?max|probabilit",
           "compare its loss with its accuracy: which losses does it never reach?"),
