@@ -383,7 +383,7 @@ env.add_caption(s10.plot_images(both, columns=len(small)), "32 × 32 and 24 × 2
 # ## All differences
 #
 # The six tricks are not all that differs from notebook 3. This table is computed from the two
-# recipes and their networks, and lists everything that does:
+# recipes; it lists every setting that differs, optimizer and network among them:
 
 # %%
 def everything(recipe):
