@@ -20,7 +20,7 @@
 # you know all of the terms, read the assignment and go on to notebook 1.
 #
 # **Time** to run all cells: about 1 minute on 2 CPU cores (measured). Add half an hour for the
-# exercises. No GPU and no data set is needed.
+# exercises. Neither a GPU nor a data set is needed.
 
 # %% [markdown]
 # ## The assignment
@@ -61,7 +61,11 @@ from s10.course import exercises
 
 # %% [markdown]
 # A *seed* determines the random numbers of a program: with the same seed they are the same again. The
-# experiments below run with three seeds, so that you see how much is chance.
+# experiments below that depend on it run with three seeds, so that you see how much is chance.
+#
+# Where you read **Your prediction first**, replace `None` by your guess and run the cell, then the next
+# one; its stored output is folded, so that it does not give the answer away. In an exercise, replace
+# `...` by your code; the last line of the cell checks it.
 
 # %%
 SEEDS = (0, 1, 2)
@@ -79,16 +83,16 @@ plt.rcParams["figure.constrained_layout.use"] = True
 # %% [markdown]
 # ## The learning rate: a ball in a valley
 #
-# Training makes a loss small by changing weights. Take one weight w, the place of a ball, and the loss
+# Training makes a loss small by changing weights. Take one weight w, the position of a ball, and the loss
 # w², a valley with its bottom at 0. The gradient is the slope, 2w. Each step goes against it
 # (*gradient descent*):
 #
 # w ← w − LR · 2w = (1 − 2 · LR) · w
 #
-# The learning rate (LR) says how far. The ball starts at w = 1.
+# The learning rate (LR) says how far to go. The ball starts at w = 1.
 #
-# **Your prediction first**: there is an LR from which on the ball no longer comes nearer to the
-# bottom, however many steps it takes. Which?
+# **Your prediction first**: if the LR is too large, the ball no longer gets closer to the bottom, however
+# many steps it takes. What is the smallest such LR?
 
 # %%
 my_limit = None
@@ -116,12 +120,15 @@ panels[0].set_ylabel("loss w²")
 plt.show()
 
 # %% jupyter={"outputs_hidden": true} tags=["nbval-check-output"]
-for lr in (0.9, 0.99, 1.0, 1.01):
-    print(f"LR {lr}: w = {(1 - 2 * lr) ** 100:.3g} after 100 steps")
-print(exercises.compare_guess("the limit", my_limit, 1.0))
+tried = [0.25, 0.5, 0.75, 0.9, 0.99, 1.0, 1.01, 1.25]
+ends = [(1 - 2 * lr) ** 100 for lr in tried]
+for lr, end in zip(tried, ends):
+    print(f"LR {lr}: w = {end:.3g} after 100 steps")
+limit = min(lr for lr, end in zip(tried, ends) if abs(end) >= 1)
+print(exercises.compare_guess("the limit", my_limit, limit))
 
 # %% [markdown]
-# With a small LR it takes many steps; with a good one, a few. With too large a one, each step jumps
+# With a small LR it takes many steps; with a good one, a few. With one that is too large, each step jumps
 # across the valley and ends higher than it began. The limit is where |1 − 2 · LR| is 1: LR 1.
 #
 # In a valley twice as steep, 2w², the limit is half as large. A network has as many directions as
@@ -129,7 +136,7 @@ print(exercises.compare_guess("the limit", my_limit, 1.0))
 # trying: that is notebook 1.
 
 # %% [markdown]
-# ## Momentum: an average of gradients
+# ## Momentum: a memory of gradients
 #
 # A batch is a sample of the images, so its gradient is noisy. Gradient descent with such gradients
 # is called *SGD*, stochastic gradient descent. An average over the last steps is less noisy. The
@@ -147,9 +154,9 @@ betas = [0.5, 0.85, 0.95]  # change me
 
 def moving_averages(gradients, beta):
     m, averages = 0.0, []
-    for t, g in enumerate(gradients, 1):
+    for g in gradients:
         m = beta * m + (1 - beta) * g
-        averages.append(m / (1 - beta**t))  # m starts at 0, too small; more on this under Adam
+        averages.append(m)
     return torch.stack(averages)
 
 
@@ -174,12 +181,15 @@ plt.show()
 
 # %% [markdown]
 # A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average.
-# It is also late: an average with a long memory notices a change of direction only after many steps.
+# The price, which this figure does not show because the true gradient never changes: an average with a
+# long memory notices a change of direction only after many steps. (All averages start at 0, so at
+# first they are too small.)
 #
-# Two optimizers use it differently.
+# Two optimizers keep such a memory, in different ways.
 #
-# **SGD with momentum** adds the gradients up: m ← β · m + g, without the factor 1 − β; the step is
-# LR · m. If the gradient stays the same, m grows towards g / (1 − β), ten times g for β = 0.9.
+# **SGD with momentum** adds the gradients up: m ← β · m + g, without the factor 1 − β (and β is called
+# the *momentum*); the step is LR · m. If the gradient stays the same, m grows towards g / (1 − β), ten
+# times g for β = 0.9.
 #
 # **Adam** ([Kingma & Ba 2014](https://arxiv.org/abs/1412.6980)) keeps two averages for each weight:
 #
@@ -191,7 +201,7 @@ plt.show()
 # and near 0 if they cancel out. A weight whose gradients are a thousand times smaller takes steps of the
 # same length. (A tiny ε, 10⁻⁸, is added to √v to avoid a division by zero.)
 #
-# Both averages start at 0, so at first they are too small. The *bias correction* mends that: in step
+# Both averages start at 0, so at first they are too small. The *bias correction* corrects this: in step
 # t = 1, 2, … Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ.
 
 # %% [markdown]
@@ -280,11 +290,11 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
     print(exercises.compare_guess(f"{name}: times longer", guess, longer / shorter))
 
 # %% [markdown]
-# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's
-# do not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they
-# even *shrink* when the gradients are noise that averages out. So an LR that suits SGD says nothing
-# about the right one for Adam, and what is said about SGD's momentum need not hold for β1. Notebook
-# 2 lowers β1 while the LR is high, and notebook 3 measures what that brings.
+# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's do
+# not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they even
+# *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum cannot
+# simply be used with Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2
+# lowers β1 while the LR is high, and notebook 3 measures what that brings.
 
 # %% [markdown]
 # ## Weight decay: two things with one name
@@ -336,12 +346,12 @@ plt.show()
 print("closer to 0 with Adam and L2, you said:", my_smaller)
 
 # %% [markdown]
-# With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With
-# decoupled decay they do, whatever their gradients. With L2 in Adam it depends on the gradient's
-# size: the decay of a weight with large gradients is divided by a large √v and nearly lost; where
-# gradients are small, λ · w is most of what Adam sees, and is scaled up to full steps. So with Adam
-# one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what L2 in Adam costs
-# on CIFAR-10.
+# With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With SGD and L2
+# they do, apart from noise; with decoupled decay, too, whatever their gradients. With L2 in Adam it
+# depends on the gradient's size: the decay of a weight with large gradients is divided by a large √v
+# and nearly lost; where gradients are small, λ · w is most of what Adam sees, and is scaled up to full
+# steps. So with Adam one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what
+# L2 in Adam costs on CIFAR-10.
 
 # %% [markdown]
 # ## Label smoothing
@@ -400,14 +410,14 @@ plt.show()
 # Without smoothing, more is always better (12 is only where the curve is cut off). With it the loss has
 # a minimum, at a margin of about 4.5; more confidence than that raises the loss. Two consequences for
 # reading curves: a training loss with label smoothing of 0.1 cannot fall below 0.50, however good the
-# network; and it must not be compared with a loss without. A network that gives every class 10 % has
-# the loss ln 10 = 2.30 either way.
+# network; and it must not be compared with a loss computed without it. A network that gives every class
+# 10 % has the loss ln 10 = 2.30 either way.
 
 # %% [markdown]
 # ## Batch norm
 #
-# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift: a
-# little smaller in each layer, until almost nothing is left. The output of a convolution has several
+# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift:
+# smaller in each layer, until little is left. The output of a convolution has several
 # *channels*, one for each of its filters. *Batch norm* ([Ioffe & Szegedy
 # 2015](https://arxiv.org/abs/1502.03167)) measures each channel's mean and variance over the batch,
 # height and width, and standardizes it:
@@ -418,8 +428,8 @@ plt.show()
 # they start at 1 and 0 and are learned, so that the layer can undo the normalization where that is
 # better. (This ε, 10⁻⁵, again only prevents a division by zero.)
 #
-# The images here are drawn shapes that come with s10. Ten convolutions, as PyTorch initializes them,
-# with batch norm and without; what arrives at the ReLUs of layers 1, 5 and 10?
+# The images here are drawn shapes that come with s10. We send them through ten convolutions,
+# initialized by PyTorch, with batch norm and without. What arrives at the ReLUs of layers 1, 5 and 10?
 
 # %%
 shapes = s10.load_dataset("shapes")
@@ -462,8 +472,8 @@ plt.show()
 
 # %% [markdown]
 # Without batch norm, the spread of a channel's values shrinks: at layer 5 a channel's standard
-# deviation is less than a thirtieth of that at layer 1, for each seed. With batch norm it is 1 in every
-# layer, whatever the scale of the initial weights.
+# deviation is less than a thirtieth of that at layer 1, for each seed. (After that it falls more slowly.)
+# With batch norm it is 1 in every layer.
 
 # %% [markdown]
 # ### Exercise 0.3
@@ -521,6 +531,9 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
+# After 10 batches the running mean has made only two thirds of its way from 0 to 3 (1 − 0.9¹⁰ = 0.65);
+# after 60 it is there, and each new batch still moves it a little.
+#
 # What if one forgets `model.eval()`? Take ten classes that are easy to tell apart, clouds of points
 # in the plane. A small network with batch norm learns them, over three seeds. Then test points go
 # through it in batches of 100: with `eval()`; with `train()` and the points in random order; with
@@ -690,29 +703,29 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
-# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: all of theirs
-# are larger than the largest of the plain network.
+# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: every
+# layer of the residual network gets a larger gradient than any layer of the plain one.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
 # gradient of the last, in the residual one 3 to 7 times; with every seed the residual network has the
-# smaller ratio. At 16 layers and before any training, batch norm alone does most of it. What shortcuts
-# bring beyond that shows in training, and in deeper networks: notebook 3 trains 49 layers with and
+# smaller ratio. At 16 layers and before any training, batch norm alone does most of the work. What
+# shortcuts add to that shows in training, and in deeper networks: notebook 3 trains 49 layers with and
 # without, and asks whether the assignment's few layers need them.
 #
 # ## Recap
 #
-# 1. The LR sets the length of the steps. There is a largest one, which depends on how steep the loss
+# 1. The LR sets the length of the steps. There is a largest usable LR, which depends on how steep the loss
 #    is; it is found by trying.
 # 2. SGD's momentum adds gradients up and lengthens the steps. Adam's β1 averages gradients, its β2
-#    their squares; its steps are usually no longer than the LR, whatever β1 is.
-# 3. With Adam, weight decay is applied to the weights directly (AdamW), not through the gradient.
+#    their squares; Adam's steps are usually no longer than the LR, whatever β1 is.
+# 3. With Adam, apply weight decay to the weights directly (AdamW), not through the gradient.
 # 4. Label smoothing gives the loss a lowest value above 0: 0.50 for 0.1 and ten classes. Batch norm
 #    uses the batch in training and running statistics at test time, so call `model.eval()`.
 # 5. A shortcut adds 1 to the derivative, so the gradient reaches the first layers.
 #
 # ## Questions
 #
-# <details><summary>1. The loss is 2w², and w starts at 1. From which LR on does gradient descent no longer come nearer to 0?</summary>
+# <details><summary>1. The loss is 2w², and w starts at 1. What is the smallest LR at which gradient descent no longer gets closer to 0?</summary>
 #
 # The gradient is 4w, so each step multiplies w by 1 − 4 · LR. The limit is at LR ½.
 # </details>
@@ -750,7 +763,8 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 #
 # <details><summary>8. What is the derivative of x + F(x), and why does it help the first layers?</summary>
 #
-# 1 + F′(x). The product over many layers stays near 1, and does not vanish, when all F′ are small.
+# 1 + F′(x). Without shortcuts the gradient is multiplied by F′ in each layer, and a product of many
+# small numbers vanishes. With them each factor contains the 1, so small F′ do not make it vanish.
 # </details>
 #
 # **Next**: notebook 1 finds the learning rate.

@@ -43,13 +43,13 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 #
 # The old way was a constant LR, divided by ten now and then.
 # [Smith (2015)](https://arxiv.org/abs/1506.01186) let it swing between two bounds instead: up in a
-# straight line for a *half-cycle*, down for as long, again and again. His idea: going up does harm for a
+# straight line for a *half-cycle*, down for another, again and again. His idea: going up does harm for a
 # moment and good in the long run, as large steps carry the weights out of poor regions, and the LR
 # passes through its best value in each cycle, whatever that is.
 #
-# A *scheduler* sets the optimizer's LR. All there is to using one is its `step()` after each *batch*.
-# Here is PyTorch's triangular one, with a model of a single weight and nothing to learn. An epoch is 98
-# batches: 50,000 images in batches of 512 are 97 full batches and one of 336.
+# A *scheduler* sets the optimizer's LR. Those in this notebook want their `step()` called after each
+# *batch*. Here is PyTorch's triangular one, with a model of a single weight and nothing to learn. An
+# epoch is 98 batches: 50,000 images in batches of 512 are 97 full batches and one of 336.
 
 # %%
 import torch
@@ -58,7 +58,8 @@ steps_per_epoch = 98
 weight = torch.zeros(1, requires_grad=True)
 optimizer = torch.optim.SGD([weight], lr=0.001)
 scheduler = torch.optim.lr_scheduler.CyclicLR(  # half-cycles of 4 epochs
-    optimizer, base_lr=0.001, max_lr=0.01, step_size_up=4 * steps_per_epoch
+    optimizer, base_lr=0.001, max_lr=0.01, step_size_up=4 * steps_per_epoch,
+    cycle_momentum=False,  # by default it moves the momentum, too
 )
 
 rates = []
@@ -66,7 +67,7 @@ for epoch in range(24):
     for batch in range(steps_per_epoch):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()  # after forward, loss and backward
-        scheduler.step()  # once per batch: once per epoch is a common mistake
+        scheduler.step()  # once per batch; once per epoch is a common mistake
 
 title = "The triangular cyclic LR: three cycles in 24 epochs"
 s10.plot_schedule(rates, None, steps_per_epoch, title=title)
@@ -98,11 +99,11 @@ exercises.one_cycle.triangular(triangular)
 #
 # [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over the
 # whole run is enough, with a peak so high that it could not have been used from the start; they call
-# what follows "super-convergence". The assignment's cycle rises from LRMIN to LRMAX in the first 5 of
-# 24 epochs and falls back in the other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is
-# 0.01, and our LRMIN a thousandth of it.)
+# the unusually fast training that results "super-convergence". The assignment's cycle rises from LRMIN
+# to LRMAX in the first 5 of 24 epochs and falls back in the other 19. It reaches LRMAX in the last step
+# of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth of it.)
 #
-# The momentum moves the other way: lowest where the LR is highest ([Smith
+# The momentum moves the other way, between 0.95 and 0.85: lowest where the LR is highest ([Smith
 # 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
 # times as long if the gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room
 # for a larger LR. Adam's β1 only averages and does not lengthen the step (notebook 0); we lower it, too,
@@ -128,7 +129,7 @@ figures.one_cycle_arithmetic()
 #
 # Each batch is one step. Epoch 5 ends with the 490th step, and since steps are counted from 0, that is
 # step 489. Between step 0 and step 489 the LR rises in 489 equal increments; between 489 and 2351 it
-# falls in 1,862.
+# falls in 1,862. So a step up is almost four times as large as a step down.
 
 # %% tags=["nbval-check-output"]
 import math
@@ -136,7 +137,7 @@ import math
 batches = math.ceil(50_000 / 512)
 peak, last = 5 * batches - 1, 24 * batches - 1
 print("batches an epoch", batches)
-for step in (0, 1, 244, peak, peak + 1, 1420, last):
+for step in (0, 1, peak // 2, peak, peak + 1, (peak + last) // 2, last):
     print(f"step {step:4d}  LR {rates[step]:.8f}")
 
 # %% [markdown]
@@ -160,7 +161,8 @@ exercises.one_cycle.steps_of_the_run(steps)
 # %% [markdown]
 # ### Exercise 2.3
 # Write the LR of one cycle: 24 epochs of 98 steps, in straight lines from 0.001 (step 0) to 0.01 (the
-# last step of epoch 5) and back to 0.001 (the last step of epoch 24).
+# last step of epoch 5) and back to 0.001 (the last step of epoch 24). (LRMIN is 0.001 here, a hundred
+# times ours, so that one can see it in a figure.)
 
 # %%
 def one_cycle_lr(step):
@@ -183,7 +185,8 @@ exercises.one_cycle.one_cycle_lr(one_cycle_lr)
 
 # %% [markdown]
 # ### Exercise 2.4
-# PyTorch has this schedule, too: `OneCycleLR`. It is told the number of steps, `total_steps`, and the peak
+# PyTorch has this schedule, too: `OneCycleLR` with `anneal_strategy="linear"` (by default it rises and
+# falls along a cosine). It is told the number of steps, `total_steps`, and the peak
 # as `pct_start`, the fraction of the run that is spent rising: the peak is at step
 # `pct_start * total_steps - 1`. Which number puts it at the end of epoch 5 of the assignment's 24?
 
@@ -213,13 +216,14 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 figures.annihilation()
 
 # %% [markdown]
-# On a linear axis the two could hardly be told apart; on a log axis they part in the last steps.
+# On a linear axis the cycles with and without annihilation can hardly be told apart; on a log axis they
+# part in the last steps.
 
 # %% [markdown]
 # ### Exercise 2.5
-# What must PyTorch's `OneCycleLR` be told so that the LR goes 0.001 → 0.01 → 0.001? Look up what
-# `div_factor` and `final_div_factor` mean:
-# [the documentation](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html).
+# What else must PyTorch's `OneCycleLR` be told so that the LR goes 0.001 → 0.01 → 0.001, as in exercise
+# 2.3? Look up what `div_factor` and `final_div_factor` mean: [the
+# documentation](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html).
 
 # %%
 arguments = dict(max_lr=None, div_factor=None, final_div_factor=None)
@@ -235,8 +239,8 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # </details>
 
 # %% [markdown]
-# The library's scheduler is `OneCycleLR` with these three arguments and `pct_start` worked out from
-# LRMIN, LRMAX and the epoch of the peak:
+# The library's scheduler is `OneCycleLR` with straight lines, these three arguments and `pct_start`,
+# worked out from LRMIN, LRMAX and the epoch of the peak:
 
 # %% tags=["nbval-check-output"]
 show(s10.OneCycle)
@@ -244,7 +248,8 @@ show(s10.OneCycle)
 # %% [markdown]
 # ## Move it yourself
 #
-# LRMIN is LRMAX / div. The sliders begin at the curve drawn above.
+# The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
+# middle of the run and starts at a tenth of LRMAX.
 
 # %%
 from s10.course.explorer import explore_one_cycle
@@ -255,12 +260,12 @@ explore_one_cycle()
 # ## Does the cycle beat a constant LR? An experiment
 #
 # A small run, 10,000 images and 8 epochs, four times: with one cycle, and with three constant LRs. One is
-# LRMAX, 0.01, one a tenth of it, 0.001. Between them lies 0.003, near what the range tests of notebook 1
+# LRMAX, 0.01; one is a tenth of it, 0.001. Between them lies 0.003, near what the range tests of notebook 1
 # found: a schedule should be compared with a good constant LR, not only with poor ones. The initial
 # weights and the batches are the same; β1 of the constant ones is the mean of the cycle's.
 #
-# **Your prediction first.** Which will be best on the test images, and by how many percentage points
-# ahead of the runner-up? (Nothing is chosen from it, so test images may be looked at.)
+# **Your prediction first.** Which will be best on the test images, and by how many percentage points will
+# it lead the runner-up? (Nothing is chosen from it, so test images may be looked at.)
 
 # %%
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
@@ -301,20 +306,21 @@ if len(seeds):
     print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_string())
 
 # %% [markdown]
-# With each stored seed one cycle ends highest, 3 to 7 points ahead of the best constant LR, 0.003, and
-# the constant LRMAX ends lowest. A likely reason: the cycle begins small, so the first, wild gradients
-# do little damage, and ends small, so the weights can settle. This experiment does not tell the two
-# apart; "peak at the end" under *Go on* takes the second away.
+# With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead of
+# the best constant LR, 0.003, and the constant LRMAX ends lowest. A likely reason: the cycle begins with
+# small LRs, so the first, wild gradients do little damage, and ends with small ones, so the weights can
+# settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes the second
+# away.
 #
 # ## Does a large LR regularize?
 #
 # Smith & Topin saw training with large LRs end with better test results than the training loss would
 # suggest: the large LR *regularizes*. Their explanation is that a large step cannot stay in a narrow
 # valley of the loss, only in a wide one, and that networks in wide valleys do better on new images.
-# ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836) saw this with small batches, which add noise to
-# each step.) It is a hypothesis, and disputed: a network can be rescaled so that its valley becomes as
-# narrow as one likes while its predictions stay the same ([Dinh et al.
-# 2017](https://arxiv.org/abs/1703.04933)). Eight epochs of 10,000 images cannot decide it.
+# ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836) found wider valleys and better test results
+# with small batches, whose gradients are noisier.) It is a hypothesis, and disputed: a network can be
+# rescaled so that its valley becomes as narrow as one likes while its predictions stay the same ([Dinh
+# et al. 2017](https://arxiv.org/abs/1703.04933)). Eight epochs of 10,000 images cannot decide it.
 #
 # ## Go on
 #
@@ -349,6 +355,10 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
+# Is "peak at the end" lower with each seed? Then the small LRs at the end do much of the work. If it is
+# level with one cycle, the slow start is the likelier reason; if the seeds disagree, three short runs
+# cannot tell.
+#
 # ## Recap
 #
 # 1. The triangular LR rises and falls in straight lines, again and again; one cycle does it once.
@@ -362,7 +372,7 @@ env.add_caption(plot_schedules(table, by="variant"))
 #
 # <details><summary>1. What is a half-cycle?</summary>
 #
-# The steps in which the triangular LR goes from its lower bound to its upper one.
+# The steps in which the triangular LR goes from one bound to the other; a cycle has two.
 # </details>
 # <details><summary>2. Why do 50,000 images in batches of 512 make 98 steps, not 97?</summary>
 #

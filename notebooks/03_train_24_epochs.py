@@ -56,11 +56,11 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # An experiment: narrow networks of 9 and of 49 convolutions, without and with shortcuts, on 10,000
 # images for 5 epochs, one run of each. The code is `DeepNet`, folded below.
 #
-# **Your prediction first**: with shortcuts, will the network of 49 layers end with a lower training
-# loss than that of 9 in your run?
+# **Your prediction first**: with shortcuts, will the network of 49 layers end with a clearly lower training
+# loss than that of 9, a clearly higher one, or one too close to tell from a single run?
 
 # %%
-my_answer = None  # "lower" or "higher"
+my_answer = None  # "lower", "higher" or "too close to tell"
 
 # %% jupyter={"outputs_hidden": true}
 from s10.course.experiments import DeepNet, compare_depths, final_loss
@@ -74,9 +74,8 @@ depth_table = compare_depths(subset, short, device, depths)
 # %% jupyter={"outputs_hidden": true}
 final = final_loss(depth_table)
 shallow, deep = (final[f"{depth} layers, residual"] for depth in depths)
-answer = "lower" if deep < shallow else "higher"
 print(f"training loss with shortcuts: {depths[1]} layers {deep:.3f}, {depths[0]} layers {shallow:.3f}")
-print(f"the deep network's is {answer} – you said: {my_answer}")
+print(f"difference {deep - shallow:+.3f} – you said: {my_answer}")
 
 # %% [markdown]
 # **Is my number normal?** The same was run with three seeds and stored. The curves are yours, the short
@@ -90,7 +89,7 @@ env.add_caption(figures.degradation(depth_table, stored), "networks of 16 channe
 # %% [markdown]
 # On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the
 # three seeds, in *training*. With shortcuts the two are close, and the seeds disagree about which is
-# lower; so your single run could not tell. Shortcuts remove the harm. They add nothing that could be
+# lower; so a single run cannot tell. Shortcuts remove the harm. They add nothing that could be
 # learned: both deep networks have the same *number* of weights. Showing that depth *helps* needs
 # longer training.
 #
@@ -127,8 +126,8 @@ figures.bottleneck()
 
 # %% [markdown]
 # ### Exercise 3.1
-# How many parameters has a 3×3 convolution from 64 to 128 channels, without bias, together with the
-# batch norm after it? (What batch norm learns, and what it only measures, is in notebook 0.)
+# How many parameters do a 3×3 convolution from 64 to 128 channels, without bias, and the batch norm
+# after it have together? (What batch norm learns, and what it only measures, is in notebook 0.)
 
 # %%
 parameters = None
@@ -243,8 +242,8 @@ exercises.network.residual_block(MyResBlock)
 # either way one number a channel is left), and one linear layer makes ten logits of them. The
 # softmax is not here: PyTorch's cross-entropy contains it.
 
-# %%
-class ResBlock(nn.Module):
+# %% jupyter={"source_hidden": true}
+class ResBlock(nn.Module):  # the solution of exercise 3.3, so that the notebook runs without yours
     def __init__(self, channels):
         super().__init__()
         self.branch = nn.Sequential(conv_block(channels, channels), conv_block(channels, channels))
@@ -253,6 +252,7 @@ class ResBlock(nn.Module):
         return x + self.branch(x)
 
 
+# %%
 class MyResNet(nn.Module):
     def __init__(self, num_classes=10, width=64):
         super().__init__()
@@ -293,7 +293,8 @@ for width in (64, 32, 16):
 # ### Exercise 3.4
 # Compute the side of the receptive field in pixels. `layers` is a list of (kernel size, stride). A
 # layer with kernel k adds (k − 1) × *jump*, where the jump is the product of the strides before it. A
-# single pixel has the field 1 and the jump 1.
+# single pixel has the field 1 and the jump 1. (A 2×2 max pooling is the layer (2, 2); prep to layer 2 are
+# `[(3, 1), (3, 1), (2, 2), (3, 1), (3, 1), (3, 1), (2, 2)]`.)
 
 # %%
 def receptive_field(layers):
@@ -319,7 +320,7 @@ exercises.network.receptive_field(receptive_field)
 # ### Exercise 3.5
 # The hardest one: write a residual block that changes the shape. Its branch is a `down_block` from
 # `channels_in` to `channels_out` channels, then a `conv_block`; its shortcut is a projection, a 1×1
-# convolution without bias. Return their sum. What must the projection have so that both fit?
+# convolution without bias. Return their sum. What must the projection do so that the two shapes match?
 
 # %%
 class ProjectionBlock(nn.Module):
@@ -414,7 +415,7 @@ exercises.network.accuracy_over_batches(accuracy_over_batches)
 # %% [markdown]
 # ## The recipe
 #
-# Ten settings, and why each is as it is:
+# Twelve settings, and why each is as it is:
 
 # %% jupyter={"source_hidden": true}
 from IPython.display import Markdown
@@ -423,15 +424,17 @@ REASONS = {
     "epochs": "assignment",
     "batch_size": "assignment",
     "pad": "assignment: pad by 4 pixels, then crop 32 × 32 at random",
+    "pad_mode": "the border is the mirrored edge (notebook 1)",
     "cutout": "assignment: a square of 8 × 8 pixels is hidden (and images are flipped)",
     "peak_epoch": "assignment: the LR peaks at the end of this epoch",
     "lr_max": "half of it would do as well or better; kept so that stored runs stay comparable (notebook 1)",
     "lr_min": "a thousandth of LRMAX, at the start and at the end: no annihilation (notebook 2)",
     "momentum_min": "β1 of Adam at the peak; it starts and ends at 0.95, opposite to the LR (notebook 2)",
+    "beta2": "Adam averages squared gradients over about 100 steps (notebook 0)",
     "weight_decay": "decoupled: an L2 term would be rescaled by Adam (notebook 0)",
     "label_smoothing": "not quite certain targets; in training only (notebook 0)",
 }
-rows = [f"| `{name}` | {getattr(recipe, name):g} | {why} |" for name, why in REASONS.items()]
+rows = [f"| `{name}` | {getattr(recipe, name)} | {why} |" for name, why in REASONS.items()]
 Markdown("\n".join(["| setting | value | why |", "| --- | --- | --- |", *rows]))
 
 # %% [markdown]
@@ -453,8 +456,7 @@ my_last = None
 #
 # On Colab the machine may be disconnected during the run. Begin with `setup(keep="drive")` above, and
 # the run is saved on your Google Drive as it goes: after a disconnect run the cells again, and this one
-# resumes where it was, as if nothing had happened. (Kaggle has two T4 GPUs: `!torchrun --nproc-per-node
-# 2 -m s10 train --data cifar10` trains on both, and writes to `runs/`.)
+# resumes where it was, as if nothing had happened.
 
 # %% jupyter={"outputs_hidden": true}
 env.print_estimate(recipe.epochs)
@@ -495,14 +497,14 @@ env.add_caption(s10.plot_curves(history))
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
 #   It is measured *during* the epoch, most of it with a worse network, and on *augmented* images.
 #
-# So it was on CIFAR-10 in each of the stored runs, three at width 16 and five at width 64.
+# On CIFAR-10 this was so in each of the stored runs, three at width 16 and five at width 64.
 #
 # ## What each setting gains
 #
 # The assignment leaves many settings open. To see what one is worth, take it away and leave everything
 # else as it is: an *ablation*. We did it for five (after the arrow: what took its place):
 #
-# - *Label smoothing*, 0.1 → 0: it asks for 91 % of the right class and 1 % of each other one.
+# - *Label smoothing*, 0.1 → 0: it asks for 91 % for the right class and 1 % for each of the others.
 # - *Decoupled weight decay*, 0.1 → 0: it shrinks all weights a little in each step.
 # - *β2*, 0.99 → 0.999, PyTorch's default: Adam averages squared gradients over about 100 steps, not
 #   over 1,000.
@@ -527,17 +529,18 @@ print(exercises.compare_guess("largest gain in points", my_largest_gain, table["
 plot_ablation(table, full.std())
 
 # %% [markdown]
-# `without` is the test accuracy without the setting, `gain` what the full recipe has more, with the same
-# seed: all with two seeds, at width 16. The gray band is ± the standard deviation of the full recipe, the
-# error bars are that of the gains.
+# `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with the
+# same seed, for each seed and as the mean. All are of two seeds, at width 16. The gray band is ± the
+# standard deviation of the full recipe, the error bars are those of the gains.
 #
-# A surprise: no setting gains half a point with either seed, and three make the result worse with
-# both: label smoothing, inverse momentum cycling and reflect padding. Yet label smoothing had stood out
-# by half a point on held-out training images, in *one run* for each setting; the border and β2 had not
-# been tried at all. The best of many single runs is partly the luckiest. And regularization helps a
-# network that overfits; this narrow one hardly does: at width 16 the training accuracy ends at 92 % (on
-# augmented images), at width 64 near 99 %. Nobody has taken the settings away at width 64 yet, and two
-# seeds cannot tell a gain of a tenth of a point from none.
+# A surprise: no setting gains half a point with either seed, and three make the result worse with both:
+# label smoothing, inverse momentum cycling and reflect padding. Yet label smoothing had stood out by
+# half a point on held-out training images, in *one run* for each setting (`results/recipe-search.csv`);
+# the border and β2 had not been tried at all. The best of many single runs is partly the luckiest. And
+# regularization helps a network that overfits; this narrow one hardly does: at width 16 the training
+# accuracy ends at 92 % (on augmented images), at width 64 near 99 % (`results/cifar10-width64-h200`).
+# Nobody has taken the settings away at width 64 yet, and two seeds cannot tell a gain of a tenth of a
+# point from none.
 #
 # Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
 # settings, the accuracy on them would no longer tell what to expect of new images.
@@ -547,7 +550,7 @@ plot_ablation(table, full.std())
 #
 # In the *confusion matrix*, `matrix[t, p]` counts the images of class t that were classified as p. A row
 # says what became of the images of one class: its diagonal entry divided by its sum is the class-wise
-# accuracy, or *recall*. A column says what the images *called* so really are: its diagonal entry
+# accuracy, or *recall*. A column says what the images that were *called* p really are: its diagonal entry
 # divided by its sum is the *precision*.
 #
 # ### Exercise 3.7
@@ -644,7 +647,8 @@ env.add_caption(s10.plot_images(images, columns=8, size=1, title="Filters of the
 
 # %% [markdown]
 # *Feature maps* are what the layers make of one image, here of your network's most confident mistake: for
-# each layer the eight maps with the largest values. Deeper maps are smaller, and one can no longer see
+# each layer the eight maps with the largest values. Each is scaled to its own maximum, so compare places,
+# not brightness between maps. Deeper maps are smaller, and one can no longer see
 # the image in them.
 
 # %%
@@ -669,9 +673,10 @@ env.add_caption(s10.plot_images(shown, names, columns=count, size=1.1))
 
 # %% [markdown]
 # *Grad-CAM* ([Selvaraju et al. 2017](https://arxiv.org/abs/1610.02391)) asks where the network finds
-# what speaks *for a class*. Three steps: take the feature maps of a layer and the gradient of the
-# class's logit (its *score*) with respect to them; the mean of a map's gradient says how much the map
-# speaks for the class; add up the maps with these weights, and keep what is positive. Unfold its code:
+# what speaks *for a class*. Three steps: (1) take the feature maps of a layer and the gradient of
+# the class's logit (its *score*) with respect to them; (2) average the gradient over each map: the mean
+# says how much the map speaks for the class; (3) add up the maps with these weights, and keep what is
+# positive. Unfold its code:
 
 # %%
 from s10.course.gradcam import grad_cam, place, plot_heat
@@ -685,9 +690,9 @@ env.add_caption(plot_heat(dataset.test_images[index], heat, names))
 
 # %% [markdown]
 # Top: the eight most confident mistakes. Middle: bright where the network finds the class that it names.
-# Bottom: the same for the true class; dark throughout if nothing speaks for it. Layer 3 has 4 × 4
-# positions, and each sees nearly the whole image, so the maps are coarse. Try `model.layer2`: 8 × 8
-# positions, each of which sees 20 × 20 pixels.
+# Bottom: the same for the true class; dark throughout if nothing speaks for it. Layer 3 has only 4 ×
+# 4 positions, and each depends on the whole image, so the maps are coarse. Try `model.layer2`: 8 × 8
+# positions, each of which sees at most 20 × 20 pixels.
 #
 # ### One mistake, read aloud
 
@@ -695,7 +700,7 @@ env.add_caption(plot_heat(dataset.test_images[index], heat, names))
 first = index[0]
 for role, classes, each in zip(("network", "label"), (once.predicted, once.labels), heat):
     name, probability = dataset.classes[classes[first]], once.probabilities[first, classes[first]]
-    print(f"The {role} says {name}, with a probability of {probability:.1%} from the network.", end=" ")
+    print(f"The {role} says {name}; the network gives it a probability of {probability:.1%}.", end=" ")
     print(f"Where it finds most of what speaks for {name}: {place(each[0])}.")
 env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=2.5))
 
@@ -722,7 +727,7 @@ for views in (2, 6):
     more = evaluate_with_tta(model, test, dataset.classes, views=views, precision=precision)
     wrong_now = more.predicted != more.labels
     corrected, new = (wrong & ~wrong_now).sum(), (wrong_now & ~wrong).sum()
-    print(f"{views} views: {more.accuracy:.2%}: {corrected} mistakes corrected, {new} new ones")
+    print(f"{views} views: {more.accuracy:.2%}; {corrected} mistakes corrected, {new} new ones")
 
 # %% [markdown]
 # It is the same network and the same images each time, so what counts is how many mistakes vanish and how
@@ -758,8 +763,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 # %% [markdown]
 # ## What to conclude
 #
-# - **Where are the errors?** A few classes and a few pairs hold most of them. Which pairs share shape
-#   or background?
+# - **Where are the errors?** A few classes and a few pairs have more than their share. Which pairs
+#   share shape or background?
 # - **Train or test?** If the training accuracy is far above the test accuracy, the network
 #   memorizes: augment more, decay more. If both are low and close, it is too small or too briefly
 #   trained: that is the case of the quarter-width network.
@@ -777,9 +782,10 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #   accuracy of each class and misclassified images;
 # - a README that says what came out.
 #
-# Does your own code meet the assignment? Here is `MyResNet` with this notebook's recipe; put in your own
-# augmentation, a function that makes your scheduler, and your history. (The quarter-width network
-# reached 90 % with two of three stored seeds; the full one has about 94 %.)
+# Does your own code meet the assignment? Here is `MyResNet` with this notebook's recipe; put in your
+# own augmentation, a function that makes your scheduler, and your history. (Without a GPU the history
+# is that of width 16, so the line on accuracy is not about `MyResNet()`, which has width 64. The
+# quarter-width network reached 90 % with two of three stored seeds; the full one has about 94 %.)
 
 # %%
 s10.check_assignment(
@@ -794,8 +800,8 @@ s10.check_assignment(
 #
 # Change one thing and train again: three seeds for each variant, on 10,000 images for 5 epochs. Switch on
 # what you like, and predict the sign of the difference first. To try a network of your own, change
-# `MyResNet` above (for example, make layer 2 a `ProjectionBlock`), run its cell again, and switch on
-# "MyResNet".
+# `MyResNet` above (for example, make layer 2 a `ProjectionBlock`), run its cell again (its
+# check will then say that the network differs, as it should), and switch on "MyResNet".
 
 # %%
 from dataclasses import asdict, replace
@@ -866,30 +872,31 @@ env.add_caption(plot_schedules(table, by="variant"))
 #
 # <details><summary>4. Why does a convolution before a batch norm have no bias?</summary>
 #
-# Batch norm subtracts the mean of each channel, and any constant with it; its own shift takes the bias's place.
+# Batch norm subtracts the mean of each channel, and any constant with it; its own shift takes the
+# bias's place.
 # </details>
 #
 # <details><summary>5. After the first epoch the training accuracy is below the test accuracy. Is something wrong?</summary>
 #
-# No. It is a mean over the epoch, most of it before the network was as good as at its end, and of augmented images.
+# No. It is measured during the epoch, mostly with a worse network, and on augmented images.
 # </details>
 #
 # <details><summary>6. Of all images called "cat" 80 % are cats. Is that the class-wise accuracy of cats?</summary>
 #
-# No, that is the precision, a column of the confusion matrix. The class-wise accuracy asks how many of the cats,
-# a row, were called cat.
+# No, that is the precision, a column of the confusion matrix. The class-wise accuracy asks how many of
+# the cats, a row, were called cat.
 # </details>
 #
 # <details><summary>7. What are the three steps of Grad-CAM?</summary>
 #
-# The gradient of the class's score with respect to each feature map; its mean over the map as the map's weight; the
-# sum of the weighted maps, where it is positive.
+# The gradient of the class's score with respect to each feature map; its mean over the map as the map's
+# weight; the sum of the weighted maps, where it is positive.
 # </details>
 #
 # <details><summary>8. One run with a change is 0.3 points better on 10,000 test images. What do you do?</summary>
 #
-# Nothing follows yet: another seed moves the accuracy by as much. Run several seeds of both and compare seed with
-# seed, on held-out training images if it is to choose a setting.
+# Nothing follows yet: another seed moves the accuracy by as much. Run several seeds of both and compare
+# seed with seed, on held-out training images if it is to choose a setting.
 # </details>
 #
 # **Next**: notebook 4 looks at what five published solutions did, and what each mistake costs.

@@ -14,15 +14,15 @@
 #
 # **You will learn** to find out what is wrong with a run, somebody else's or your own: to reconstruct
 # from a log what its README does not say, to measure what single differences cost, and to go through
-# a checklist in the order in which one would look.
+# a checklist, from the quickest check to the slowest.
 #
 # **You need** notebooks 0 to 3: weight decay and batch norm's running statistics, the LR range test,
 # one cycle and the network.
 #
 # **Time** to run all cells: about 4 minutes on 2 CPU cores (measured, with a quarter of the network's
 # width); on Colab's T4 GPU about 4, at full width (estimated). Add half an
-# hour for the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are used (or with
-# `setup(data="shapes")` below).
+# hour for the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are used;
+# `setup(data="shapes")` below chooses them at once.
 
 # %% [markdown]
 # ## Set-up
@@ -45,10 +45,10 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # Five people and groups published how they solved this assignment, with the same data and the same 24
 # epochs. That is generous: only what is published can be learned from. Four of the READMEs state a
 # result, 78, 87, 91.4 and 91.5 % on the test set, and we rebuilt all four from what they show. The
-# fifth, eva6-s9, states only a target, and explains the one-cycle policy by an example with numbers of
-# its own; so we could rebuild only that example.
+# fifth, eva6-s9, states only a target, and explains the one-cycle policy by an example of Smith's; so
+# we could rebuild only that example.
 #
-# | name here | repository, according to its README | by |
+# | name here | repository | by, according to its README |
 # | --- | --- | --- |
 # | era1-s10-strided | [senthilva/ERA1](https://github.com/senthilva/ERA1) | senthilva |
 # | era1-s10 | [phaninandula/ERA-Session10](https://github.com/phaninandula/ERA-Session10) | phaninandula |
@@ -66,7 +66,7 @@ print(measured.submission_table()[stated].head(5).to_string(index=False, na_rep=
 # %% [markdown]
 # ### Networks
 #
-# Three name the assignment's network and show no code of it; for them we take ours. The other two print
+# Three name the assignment's network and do not show its code; for them we take ours. The other two print
 # their code, and it gives these networks. (*Dropout* sets a random share of the values to 0 in
 # training.)
 
@@ -76,11 +76,11 @@ figures.five_networks()
 # %% [markdown]
 # ### Schedules
 #
-# Each is meant to be one cycle, but they have hardly anything else in common. LRMAX, the peak, is 0.0019
-# in one README and 0.8 in another's example. That is no contradiction, since an LR means nothing
-# without its optimizer: SGD moves a weight by LR × gradient, and gradients here are small; Adam divides
-# the gradient by its usual size first, so that it moves each weight by up to about the LR itself,
-# whatever the gradient's size. (We will come to the flat line at the bottom.)
+# Each is meant to be one cycle, but they have hardly anything else in common. LRMAX, the peak, is
+# 0.0019 in one README, for Adam, and 0.8 in another's example, for SGD. That is no contradiction, since
+# an LR means nothing without its optimizer: SGD moves a weight by LR × gradient, and gradients here are
+# small; Adam divides the gradient by its usual size first, so that it moves each weight by up to about
+# the LR itself, whatever the gradient's size. (We will come to the flat line at the bottom.)
 
 # %%
 from s10.submissions.plots import plot_submission_schedules
@@ -185,8 +185,8 @@ print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest
 # `fit_one_cycle` looks for the two arguments of `OneCycleLR` that give the printed LRs. At every step
 # the LR is a weighted sum of LRMAX and the final LR, with known weights; so least squares finds both
 # from the 24 numbers, and here it leaves no error. So the log is from another run than the text, with a
-# smaller LRMAX and half the `final_div_factor`. This happens when a notebook is run twice and a README
-# written once, and it is why `s10 train` writes recipe and log into one folder.
+# smaller LRMAX and half the `final_div_factor`. That can happen when a notebook is run twice and its
+# README written once, and it is why `s10 train` writes recipe and log into one folder.
 #
 # ### Exercise 4.2
 # The fit used 24 numbers; one is enough, if you know the rest. `OneCycleLR` rises in a straight line
@@ -214,8 +214,8 @@ exercises.submissions.lr_max_of_a_log(lr_max_from)
 # ### era1-s10-strided: what a curve can tell
 #
 # The published curves (black) and ours: the mean of five seeds at full width, in a band from the lowest
-# to the highest. The dashed curve does what the README of era1-s10-strided prints (one seed, a quarter
-# of the width). eva8-s8 logged only the training accuracy.
+# to the highest. The dashed curve is a run that does what the README of era1-s10-strided prints (one
+# seed, a quarter of the width). eva8-s8 logged only the training accuracy.
 
 # %%
 from s10.submissions.plots import plot_published_curves
@@ -265,18 +265,18 @@ for split in ("train", "test"):
     )
 
 # %% [markdown]
-# So the LR stayed near its start. (Whether the loop steps once an epoch or never, this cannot tell: the
-# LRs are nearly the same. The README does not show the call.) What the same mistake costs in our recipe
-# is among the measurements below.
+# So the log fits an LR that stayed near its start. (Whether the loop steps once an epoch or never, this
+# cannot tell: the LRs are nearly the same. The README does not show the call.) What the same mistake
+# costs in our recipe is among the measurements below.
 
 # %% [markdown]
 # ## Which difference costs how much?
 #
-# Now the measurement. Each entry is one thing in which a submission differs from our recipe of
-# notebook 3, switched on alone. Some are *mistakes*: the code does not do what it seems to do, or
-# the network is not that of the task. Others are *choices*: the task says "LRMAX = FIND", and of the
-# READMEs that quote it only era1-s10's asks for Adam. A choice is not wrong because ours is another
-# one. In the code both are called pitfalls.
+# Now the measurement. Each entry of the list below is one thing in which a submission, as we rebuilt
+# it, differs from our recipe of notebook 3, switched on alone. Some are *mistakes*: the code does not
+# do what it seems to do, or the network is not that of the task. Others are *choices*: the task says
+# "LRMAX = FIND", and of the READMEs that quote it only era1-s10's asks for Adam. A choice is not wrong
+# because ours is another one. In the code both are called pitfalls.
 
 # %% tags=["nbval-check-output"]
 from s10.submissions import PITFALLS
@@ -380,35 +380,6 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 # will see; that, the running statistics do not explain.
 #
 # ### Exercise 4.3
-# With a softmax at its end the network gives probabilities, and cross-entropy takes the softmax of
-# them once more. How small can the loss get, with ten classes? (Think of a network that is sure and
-# right.)
-
-# %%
-lowest = None
-exercises.submissions.lowest_loss(lowest)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# import math
-#
-# lowest = -math.log(math.e / (math.e + 9))
-# ```
-# </details>
-
-# %% [markdown]
-# A loss near 1.46 alone proves nothing: every run passes it on its way down. The sign is a loss far too
-# high *for its accuracy*. In the three stored seeds the runs with the softmax end at 46 to 57 %, with a
-# training loss of 1.93 to 2.02; the recipe had 47 to 51 % after its second epoch, with 1.52 to 1.58.
-#
-# Is it a mistake at all? The task, as era1-s10 quotes it, does end with "SoftMax". But PyTorch's
-# `cross_entropy` contains it (notebook 3); with another one in `forward` it is taken twice. A
-# *log*-softmax there, which era1-s10-strided has, changes nothing: the softmax of log-probabilities
-# gives the probabilities back.
-#
-# ### Exercise 4.4
 # Notebook 0 had both kinds of weight decay: *L2* adds decay · weight to the gradient, *decoupled* decay
 # shrinks the weight directly by lr · decay · its old value. Write the first step of Adam with either;
 # without decay the weight changes by −lr · g / |g| for a gradient g.
@@ -436,6 +407,39 @@ exercises.submissions.first_step_of_adam(first_step)
 # decides the sign, and the weight goes to zero at full speed, lr a step, however small the decay is.
 # Where the gradient is large, the decay does next to nothing.
 # </details>
+
+# %% [markdown]
+# ### The softmax: a loss that cannot fall
+#
+# ### Exercise 4.4
+# With a softmax at its end the network gives probabilities, and cross-entropy takes the softmax of
+# them once more. How small can the loss get, with ten classes? (Think of a network that is sure and
+# right.)
+
+# %%
+lowest = None
+exercises.submissions.lowest_loss(lowest)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import math
+#
+# lowest = -math.log(math.e / (math.e + 9))
+# ```
+# </details>
+
+# %% [markdown]
+# (With label smoothing of 0.1, which our recipe has in training, it is ln(e + 9) − 0.91 = 1.55.) A loss
+# near that alone proves nothing: every run passes it on its way down. The sign is a loss far too
+# high *for its accuracy*. In the three stored seeds the runs with the softmax end at 46 to 57 %, with a
+# training loss of 1.93 to 2.02; the recipe had 47 to 51 % after its second epoch, with 1.52 to 1.58.
+#
+# Is it a mistake at all? The task, as era1-s10 quotes it, does end with "SoftMax". But PyTorch's
+# `cross_entropy` contains it (notebook 3); with another one in `forward` it is taken twice. A
+# *log*-softmax there, which era1-s10-strided has, changes nothing: the softmax of log-probabilities
+# gives the probabilities back.
 
 # %% [markdown]
 # ## All of them, measured
@@ -471,16 +475,16 @@ for name, guess in (my_costs if isinstance(my_costs, dict) else {}).items():
 # There are three groups.
 #
 # - **What breaks the run**: the schedule that never gets going, 9 points, and L2 of 0.01 inside Adam, 8
-#   points, which was ahead at the end of the short experiment. Neither stops with an error. (One seed
+#   points, although L2 was ahead at the end of the short experiment. Neither stops with an error. (One seed
 #   each.)
 # - **What costs one to three points**: an extra softmax, and LRMAX at a fifth of ours.
 #   (One seed each.)
-# - **What so few runs cannot tell from nothing**: all others lie within 0.8 points of the recipe with
+# - **What so few runs cannot tell from no effect**: all others lie within 0.8 points of the recipe with
 #   each seed, and three runs of the recipe, which differ only in their seed, are 0.7 apart. Two branches
 #   and the missing padding, at 0.5 to 0.6 with one seed, may cost something; SGD, with settings that we
 #   did not tune, cost 0.1 with one seed and 0.8 with the other: two seeds do not settle it. Only the
-#   wrong std has three seeds that agree: it is better by 0.3 to 0.4. We do not know why, and would not
-#   keep it for that.
+#   wrong std has three seeds that agree: it is better by 0.3 to 0.4. We do not know why; and since test
+#   images must not choose a setting (notebook 3), we do not keep it.
 #
 # ### One demonstration: an LR made for SGD, in Adam
 #
@@ -492,6 +496,9 @@ demonstration = measured.pitfall_costs("cifar10", 16, demonstrations=True)
 print(demonstration[["pitfall", "test", "cost"]].round(2).to_string(index=False))
 
 # %% [markdown]
+# Adam divides by the size of the gradient, not by the LR: with an LRMAX of 0.8 each weight moves by up to
+# 0.8 in a step, 80 times as far as with ours.
+#
 # ## The parts and the whole
 #
 # Most submissions differ in several things at once. Do their costs add up to what each lost in all, its
@@ -542,7 +549,7 @@ for name, submission in SUBMISSIONS.items():
 #
 # ## When your own run went wrong
 #
-# Look in this order. What comes first is quickest to check, and explains most.
+# Look in this order: what is quickest to check comes first.
 #
 # | look at | what it should be | what it finds |
 # | --- | --- | --- |
@@ -551,7 +558,7 @@ for name, submission in SUBMISSIONS.items():
 # | one batch, again and again | its loss, without label smoothing, goes to 0 | a softmax too many, frozen weights, an LR far too small |
 # | an augmented batch, as images | moved, flipped, with a square | no padding, wrong colors, one crop for all |
 # | printed LR of each epoch | LRMAX in epoch 5, LRMIN at the end | a scheduler stepped at the wrong place |
-# | loss beside accuracy | at 45 % about 1.5, at 90 % about 0.4 | a softmax too many, a loss divided twice |
+# | loss beside accuracy, without label smoothing | at 45 % about 1.5, at 90 % about 0.4 | a softmax too many, a loss divided twice |
 # | training − test accuracy, at the end | a few points | above 7: too few different images |
 # | training − test accuracy, each epoch | small jumps while the LR is high | above 20: LR too high, L2 in Adam |
 # | seed against seed | within about a point | a difference that is none |
@@ -603,9 +610,10 @@ for name, history in table.groupby("pitfall", sort=False):
     print(name, *s10.check_run(history, recipe.with_epochs(epochs)), sep="\n    ")
 
 # %% [markdown]
-# In so short a run L2 need not show; in the stored run of 24 epochs its test accuracy was up to 27 points
-# behind. And some things no log can show: the wrong std, the ReLU before the batch norm, two branches
-# in place of a residual. For those, read the code, or let `s10.check_assignment` test it (notebook 3).
+# In so short a run L2 need not show; in the stored run of 24 epochs its test accuracy was up to 27
+# points behind its training accuracy. And some things no log can show: the wrong std, the ReLU before
+# the batch norm, two branches in place of a residual. For those, read the code, or let
+# `s10.check_assignment` test it (notebook 3).
 #
 # ### Exercise 4.5
 # Three stored runs, each our recipe with one mistake (a quarter of the width, 24 epochs, seed 0; the
@@ -644,8 +652,6 @@ exercises.submissions.diagnose(diagnosis)
 # - **Mistakes do not announce themselves.** None of these runs stopped with an error, and each of the
 #   published curves looks like a curve. What gives a mistake away is a number that can be checked: a
 #   loss far too high for its accuracy, an LR that does not move, a test curve too smooth.
-# - **The last epoch counts.** If you pick the epoch with the best test accuracy, you have used the test
-#   images to choose.
 #
 # ## Go on
 #
@@ -687,10 +693,11 @@ env.add_caption(
 #
 # 1. Printed numbers are evidence. An LR in a log tells which schedule made it, and a smooth test curve
 #    suggests that the LR was never high.
-# 2. A mistake is code that does not do what it seems to do. Another LR or optimizer is a choice.
+# 2. A mistake is code that does not do what it seems to do, or a network that is not that of the task.
+#    Another LR or optimizer is a choice.
 # 3. What a difference costs depends on the rest of the recipe. Compare runs of the same seed, over several.
-# 4. L2 inside Adam makes the filters short, so that each step turns them far; batch norm's running
-#    statistics then lag behind, which only a test shows.
+# 4. L2 inside Adam makes the filters short. Each step then probably turns them further, so that batch
+#    norm's running statistics lag behind; only a test shows it.
 # 5. If a run goes wrong: steps, first loss, one batch, an augmented batch, printed LR, loss against
 #    accuracy, training against test, seed against seed.
 #

@@ -67,7 +67,7 @@ def lr_max_of_a_log(function) -> None:
     fail_if(not close(twice, 2 * right), "right for this log only: compute it from `lr`.")
 
 
-@check("Exercise 4.3", "The right class gets e¹, each of the other nine e⁰: −ln(e / (e + 9)).")
+@check("Exercise 4.4", "The right class gets e¹, each of the other nine e⁰: −ln(e / (e + 9)).")
 def lowest_loss(answer) -> None:
     """The lowest cross-entropy of ten classes when probabilities are used as logits."""
     right = math.log(1 + 9 / math.e)
@@ -87,7 +87,7 @@ def lowest_loss(answer) -> None:
 
 
 @check(
-    "Exercise 4.4",
+    "Exercise 4.3",
     "Decoupled decay shrinks each weight in proportion; inside Adam the decay only decides signs.",
 )
 def first_step_of_adam(function) -> None:
