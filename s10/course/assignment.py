@@ -1,7 +1,5 @@
 """Does a learner's own code meet the assignment? A line for each of its requirements."""
 
-import random
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from torch import nn
 from s10.course.tracing import Layer, join, trace
 from s10.datasets import ImageDataset
 from s10.recipe import Recipe
+from s10.runtime.checkpoints import random_state, restore_random_state
 from s10.runtime.errors import InputError, one_line
 from s10.schedules import simulate_schedule
 
@@ -39,13 +38,8 @@ class AssignmentReport:
         return {passed for passed, _ in self.rows} - {None} == {True}
 
     def __repr__(self) -> str:
-        marks = "✓✗–"
-        try:
-            marks.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-        except UnicodeEncodeError:
-            marks = "+x-"
-        kinds = (True, False, None)
-        return "\n".join(f"{marks[kinds.index(passed)]} {text}" for passed, text in self.rows)
+        marks = {True: "✓", False: "✗", None: "–"}
+        return "\n".join(f"{marks[passed]} {text}" for passed, text in self.rows)
 
 
 def check_assignment(
@@ -72,21 +66,19 @@ def check_assignment(
         "schedule": (schedule, _check_schedule),
         "history": (history, _check_history),
     }
-    rows, states = [], (random.getstate(), np.random.get_state())
+    rows, state = [], random_state()
     for name, (value, check) in checks.items():
         if value is None:
             rows.append((None, f"{name}: not given"))
             continue
         try:
-            with torch.random.fork_rng(devices=[]):
-                rows.extend(check(value))
+            rows.extend(check(value))
         except InputError as error:
             rows.append((False, f"{name}: {error}"))
         except Exception as error:  # Whatever the learner's code raises.
             kind = type(error).__name__
             rows.append((False, one_line(f"{name}: stops with {kind}: {error}")))
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    restore_random_state(state)
     return AssignmentReport(tuple(rows))
 
 

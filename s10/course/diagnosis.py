@@ -76,35 +76,27 @@ def check_run(history: pd.DataFrame, recipe: Recipe) -> list[Verdict]:
     found = [name for name in ("test_accuracy", "train_accuracy") if name in history]
     if not len(history) or not found:
         raise InputError("check_run needs a row per epoch with train_accuracy or test_accuracy")
-    verdicts = [_epochs(history, recipe), *_lr(history, recipe)]
-    final = float(history[found[0]].iloc[-1])
-    verdicts.append(Verdict(final > 0.15, f"learned: {found[0]} {final:.1%} at the end"))
+    epochs, final = len(history), float(history[found[0]].iloc[-1])
+    verdicts = [
+        Verdict(epochs == recipe.epochs, f"epochs: {epochs} of {recipe.epochs} were run"),
+        *_lr(history, recipe),
+        Verdict(final > 0.15, f"learned: {found[0]} {final:.1%} at the end"),
+    ]
     for split in ("train", "test"):
         if {f"{split}_loss", f"{split}_accuracy"} <= set(history):
             verdicts.append(_loss(split, *history[[f"{split}_loss", f"{split}_accuracy"]].iloc[-1]))
     if len(found) == 2:
         ahead = history["train_accuracy"] - history["test_accuracy"]
         gap = float(ahead.iloc[-1])
-        verdicts.append(Verdict(
-            gap < GAP,
-            f"gap: training accuracy ends {100 * gap:+.1f} points above test accuracy"
-            + (": too few different images? look at an augmented batch" if gap >= GAP else ""),
-        ))  # fmt: skip
-        worst = int(ahead.iloc[2:].argmax()) + 2 if len(ahead) > 2 else 0
+        text = f"gap: training accuracy ends {100 * gap:+.1f} points above test accuracy"
+        hint = ": too few different images? look at an augmented batch" if gap >= GAP else ""
+        verdicts.append(Verdict(gap < GAP, text + hint))
+        worst = int(ahead.iloc[2:].argmax()) + 2 if epochs > 2 else 0
         lag = float(ahead.iloc[worst])
-        verdicts.append(Verdict(
-            lag < LAG,
-            f"each epoch: test accuracy at most {max(0, 100 * lag):.0f} points behind, in epoch "
-            f"{worst + 1}"
-            + (": LR too high, or L2 in Adam" if lag >= LAG else ""),
-        ))  # fmt: skip
+        text = f"each epoch: test accuracy at most {max(0, 100 * lag):.0f} points behind, in epoch "
+        hint = ": LR too high, or L2 in Adam" if lag >= LAG else ""
+        verdicts.append(Verdict(lag < LAG, f"{text}{worst + 1}{hint}"))
     return verdicts
-
-
-def _epochs(history: pd.DataFrame, recipe: Recipe) -> Verdict:
-    return Verdict(
-        len(history) == recipe.epochs, f"epochs: {len(history)} of {recipe.epochs} were run"
-    )
 
 
 def _lr(history: pd.DataFrame, recipe: Recipe) -> list[Verdict]:

@@ -84,7 +84,9 @@ class NotebookEnv:
             network: what to call it if it is not the network of the recipe; "" for photographs.
         """
         if network is None:
-            network = f"{_network_name(self.recipe)} of width {self.recipe.width}"
+            with torch.device("meta"):  # without its weights
+                network = type(self.recipe.make_model()).__name__
+            network += f" of width {self.recipe.width}"
         add_caption(figure, f"{network} on {self.dataset.name}" if network else self.dataset.name)
         if self.dataset.name != "cifar10":
             title = figure.get_suptitle()
@@ -153,12 +155,6 @@ def _adapted(recipe: Recipe, source: str, dataset: ImageDataset, smoke: bool) ->
         recipe = replace(recipe.with_epochs(2), width=4, batch_size=64)
     most = max(1, len(dataset.train_images) // 4)
     return replace(recipe, data=source, batch_size=min(recipe.batch_size, most))
-
-
-def _network_name(recipe: Recipe) -> str:
-    """The name of the network's class."""
-    with torch.device("meta"):  # without its weights
-        return type(recipe.make_model()).__name__
 
 
 def _load(data: str) -> ImageDataset:

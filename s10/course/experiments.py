@@ -164,23 +164,13 @@ def compare_depths(
     Returns a row for each network and epoch: depth, shortcuts, step (steps
     so far), loss (mean training loss of that epoch), test_accuracy.
     """
-    networks = {
-        _network_name(depth, shortcuts): {"depth": depth, "shortcuts": shortcuts}
-        for shortcuts in (False, True)
-        for depth in depths
-    }
-    recipes = {
-        name: with_model(recipe, partial(DeepNet, network["depth"], network["shortcuts"]))
-        for name, network in networks.items()
-    }
+    pairs = [(depth, shortcuts) for shortcuts in (False, True) for depth in depths]
+    networks = {_network_name(*pair): pair for pair in pairs}
+    recipes = {name: with_model(recipe, partial(DeepNet, *pair)) for name, pair in networks.items()}
     table = train_each(dataset, recipes, device, by="network")
-    steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
-    table = table.assign(
-        depth=[networks[name]["depth"] for name in table["network"]],
-        shortcuts=[networks[name]["shortcuts"] for name in table["network"]],
-        step=table["epoch"] * steps_per_epoch,
-        loss=table["train_loss"],
-    )
+    table[["depth", "shortcuts"]] = [networks[name] for name in table["network"]]
+    table["step"] = table["epoch"] * -(-len(dataset.train_labels) // recipe.batch_size)
+    table = table.rename(columns={"train_loss": "loss"})
     return table[["depth", "shortcuts", "step", "loss", "test_accuracy"]]
 
 

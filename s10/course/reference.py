@@ -6,7 +6,6 @@ commit); `tools/update_reference.py` writes them to `reference.json`.
 
 import functools
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,50 +19,21 @@ from s10.recipe import Recipe
 IRRELEVANT = ("seed", "precision", "augment")
 
 
-@dataclass(frozen=True)
-class ReferenceInterval:
-    """The same quantity in stored runs that differ only in their seed.
+def prediction_interval(values: list[float]) -> tuple[float, float]:
+    """Student's 95 % prediction interval, in which 19 of 20 further runs lie.
 
-    A single run has no spread; then that of `others` is used, pooled: the runs of other
-    recipes, a tuple of values each.
+    `values` are of runs that differ only in their seed, two at least.
     """
+    from scipy.stats import t  # Here, as importing it takes 0.7 seconds.
 
-    values: tuple[float, ...]
-    others: tuple[tuple[float, ...], ...] = ()
+    spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / len(values))
+    return t.interval(0.95, len(values) - 1, np.mean(values), spread)
 
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.values))
 
-    @property
-    def _groups(self) -> tuple[tuple[float, ...], ...]:
-        return (self.values,) if len(self.values) > 1 else self.others
-
-    @property
-    def dof(self) -> int:
-        """Degrees of freedom of `std`; 0 if no recipe has several runs."""
-        return sum(len(group) - 1 for group in self._groups)
-
-    @property
-    def std(self) -> float:
-        """Standard deviation over the runs (n − 1, pooled over several recipes); may be NaN."""
-        if not self.dof:
-            return float("nan")
-        squares = sum(np.var(group) * len(group) for group in self._groups)
-        return float(np.sqrt(squares / self.dof))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Student's 95 % prediction interval, in which 19 of 20 further runs lie."""
-        from scipy.stats import t  # Here, as importing it takes 0.7 seconds.
-
-        reach = t.ppf(0.975, self.dof) * self.std * np.sqrt(1 + 1 / len(self.values))
-        return self.mean - float(reach), self.mean + float(reach)
-
-    def side(self, value: float) -> int:
-        """−1 below the interval, 0 inside, 1 above; NaN counts as below."""
-        low, high = self.interval
-        return 1 if value > high else 0 if value >= low else -1
+def side(value: float, values: list[float]) -> int:
+    """−1 below the prediction interval, 0 inside, 1 above; NaN counts as below."""
+    low, high = prediction_interval(values)
+    return 1 if value > high else 0 if value >= low else -1
 
 
 @functools.cache
@@ -92,37 +62,20 @@ def compare_training(history: pd.DataFrame, recipe: Recipe, data: str) -> str:
             f"The stored runs had another recipe ({'; '.join(differences)}), so it cannot be "
             "judged by them."
         )
-    curves = np.array(entry["test_accuracy"])
-    if len(history) < curves.shape[1]:
-        return _compare_unfinished(accuracy, len(history), curves, data)
-    interval = ReferenceInterval(tuple(curves[:, -1]), _others(entry))
-    return result + _judge(interval, accuracy, data)
-
-
-def _compare_unfinished(accuracy: float, epoch: int, curves: np.ndarray, data: str) -> str:
-    """A sentence on a run that was stopped after `epoch`; curves: (runs, epochs)."""
-    here = curves[:, epoch - 1]
-    runs = f"stored run was at {here[0]:.2%}"
-    if len(here) > 1:
-        runs = f"stored runs were between {here.min():.2%} and {here.max():.2%}"
-    return (
-        f"Stopped after {epoch} of {curves.shape[1]} epochs at {accuracy:.2%} on {data}; the "
-        f"{runs} then."
-    )
-
-
-def _judge(interval: ReferenceInterval, accuracy: float, data: str) -> str:
-    """What the stored runs had, and whether this accuracy is normal."""
-    one = f"One stored run had {interval.mean:.2%}; "
-    if not interval.dof:
-        return one + "one seed says nothing about the next, so yours cannot be judged by it."
-    if len(interval.values) > 1:
-        runs = f"{len(interval.values)} stored runs had {interval.mean:.2%} ± {interval.std:.2%}"
-    else:
-        runs = one + (
-            f"from seed to seed, other stored recipes differ by ± {interval.std:.2%} on {data}"
+    curves = np.array(entry["test_accuracy"])  # (runs, epochs)
+    done, epochs = len(history), curves.shape[1]
+    runs = curves[:, min(done, epochs) - 1]
+    if done < epochs:
+        return (
+            f"Stopped after {done} of {epochs} epochs at {accuracy:.2%} on {data}; the stored runs "
+            f"were between {runs.min():.2%} and {runs.max():.2%} then."
         )
-    low, high = interval.interval
+    if len(runs) == 1:
+        return result + (
+            f"One stored run had {runs[0]:.2%}; one seed says nothing about the next, so yours "
+            "cannot be judged by it."
+        )
+    low, high = prediction_interval(runs)
     verdicts = {
         -1: "yours is below. Usual reasons: training stopped early; another LR, or a scheduler "
         "that steps once per epoch instead of once per batch; images not normalized as in "
@@ -131,8 +84,10 @@ def _judge(interval: ReferenceInterval, accuracy: float, data: str) -> str:
         1: "yours is above. Run a second seed before you believe it; then make sure that no test "
         "image was used in training.",
     }
-    verdict = verdicts[interval.side(accuracy)]
-    return f"{runs}, so 19 of 20 should lie from {low:.2%} to {min(high, 1):.2%}: {verdict}"
+    return result + (
+        f"{len(runs)} stored runs had {runs.mean():.2%} ± {runs.std(ddof=1):.2%}, so 19 of 20 "
+        f"should lie from {low:.2%} to {min(high, 1):.2%}: {verdicts[side(accuracy, runs)]}"
+    )
 
 
 def plot_reference_runs(history: pd.DataFrame, recipe: Recipe, data: str) -> Figure:
@@ -143,13 +98,10 @@ def plot_reference_runs(history: pd.DataFrame, recipe: Recipe, data: str) -> Fig
         suffix = " of another recipe" if _differences(recipe, entry) else ""
         curves = 100 * np.array(entry["test_accuracy"])
         epochs = np.arange(1, curves.shape[1] + 1)
-        if len(curves) > 1:
-            axes.fill_between(
-                epochs, curves.min(0), curves.max(0), color=TEST, alpha=0.3, linewidth=0,
-                label=f"{len(curves)} stored runs{suffix}",
-            )  # fmt: skip
-        else:  # A band without width would be invisible.
-            axes.plot(epochs, curves[0], color=TEST, label=f"one stored run{suffix}")
+        count = "one stored run" if len(curves) == 1 else f"{len(curves)} stored runs"
+        # Its edge shows a single run, too.
+        band = {"color": TEST, "alpha": 0.3, "label": f"{count}{suffix}"}
+        axes.fill_between(epochs, curves.min(0), curves.max(0), **band)
     yours = 100 * history["test_accuracy"]
     axes.plot(history["epoch"], yours, "o-", color=MARK, markersize=3, label="your run")
     axes.set(xlabel="epoch", ylabel="test accuracy (%)")
@@ -207,11 +159,10 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
         if seeds is None:
             lines.append(f"{variant}: {value:.2f}, not stored")
             continue
-        side = ReferenceInterval(tuple(seeds)).side(value)
-        verdict = {-1: "below what is usual", 0: "normal", 1: "above what is usual"}[side]
+        words = {-1: "below what is usual", 0: "normal", 1: "above what is usual"}
         lines.append(
             f"{variant} on {data}: yours {value:.4f}, stored {min(seeds):.4f} to "
-            f"{max(seeds):.4f} over {len(seeds)} seeds: {verdict}"
+            f"{max(seeds):.4f} over {len(seeds)} seeds: {words[side(value, seeds)]}"
         )
     return "\n".join(lines)
 
@@ -234,15 +185,6 @@ def training_entry(recipe: Recipe, data: str) -> dict | None:
         if (entry["recipe"]["class"], entry["recipe"]["width"], entry["data"]) == ours
     ]
     return min(entries, key=lambda entry: len(_differences(recipe, entry)), default=None)
-
-
-def _others(entry: dict) -> tuple[tuple[float, ...], ...]:
-    """The last test accuracies of all other recipes on the same images, a tuple for each."""
-    return tuple(
-        tuple(curve[-1] for curve in other["test_accuracy"])
-        for other in stored()["training"]
-        if other is not entry and other["data"] == entry["data"]
-    )
 
 
 def _differences(recipe: Recipe, entry: dict) -> list[str]:

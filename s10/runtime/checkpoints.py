@@ -109,7 +109,7 @@ class Checkpointer(Hook):
             "recipe": state.recipe.to_dict(), "data": self.data, "types": _types(state),
             "conditions": self._conditions(state), "epoch": state.epoch, "step": state.step,
             "steps": len(state.train_loader), "metrics": metrics, "history": state.history,
-            "seconds": time.monotonic() - state.epoch_started, "random": _random_state(),
+            "seconds": time.monotonic() - state.epoch_started, "random": random_state(),
             "generators": [generator.get_state() for generator in _generators(state.train_loader)],
             **{name: part.state_dict() for name, part in _parts(state).items()},
         }  # fmt: skip
@@ -150,7 +150,7 @@ class Checkpointer(Hook):
             ) from None
         state.epoch, state.step, state.history = (content[n] for n in ("epoch", "step", "history"))
         state.epoch_started = time.monotonic() - content["seconds"]
-        _restore_random_state(content["random"])
+        restore_random_state(content["random"])
         generators = _generators(state.train_loader)
         for generator, saved in zip(generators, content.get("generators", []), strict=False):
             generator.set_state(saved)
@@ -181,14 +181,9 @@ class Checkpointer(Hook):
                 raise InputError(f"its {name} is {content['types'][name]}, not {type_name}")
         before, now = content["data"], self.data
         if before["classes"] != now["classes"]:
-            changes = {
-                "missing": [name for name in before["classes"] if name not in now["classes"]],
-                "new": [name for name in now["classes"] if name not in before["classes"]],
-            }
-            found = [f"{', '.join(names)} {what}" for what, names in changes.items() if names]
             raise InputError(
-                "the images have other classes than those it was trained on: "
-                + ("; ".join(found) or "their order differs")
+                f"the images have other classes ({', '.join(now['classes'])}) than those it was "
+                f"trained on ({', '.join(before['classes'])})"
             )
         if before["fingerprint"] not in (None, now["fingerprint"]):
             raise InputError(
@@ -249,7 +244,7 @@ def _generators(loader) -> list[torch.Generator]:
     return [generator for generator in found if isinstance(generator, torch.Generator)]
 
 
-def _random_state() -> dict:
+def random_state() -> dict:
     """The global random states of Python, NumPy and PyTorch."""
     name, keys, *rest = np.random.get_state()
     return {
@@ -260,7 +255,7 @@ def _random_state() -> dict:
     }
 
 
-def _restore_random_state(state: dict) -> None:
+def restore_random_state(state: dict) -> None:
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))

@@ -248,7 +248,7 @@ def test_resuming_something_else_is_refused_in_one_line(small, images, tmp_path)
     assert "these are not the images" in refused()
     for split in ("train", "test"):
         (own / split / "cat").rename(own / split / "cow")
-    assert "other classes than those it was trained on: cat missing; cow new" in refused()
+    assert "other classes (cow, dog) than those it was trained on (cat, dog)" in refused()
 
 
 def test_if_the_newest_checkpoint_is_damaged_the_previous_one_is_used(stopped, whole, tmp_path):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -687,11 +688,9 @@ def test_another_path_or_precision_is_no_other_run(dataset, recipe, tmp_path, wh
 
 def test_other_classes(dataset, recipe, stopped):
     classes = dataset.classes
-    for change, words in {
-        classes[:-1]: f"other classes than those it was trained on: {classes[-1]} missing",
-        (*classes[:-1], "cow"): f"{classes[-1]} missing; cow new",
-        classes[::-1]: "their order differs",
-    }.items():
+    trained_on = f"than those it was trained on ({', '.join(classes)})"
+    for change in (classes[:-1], (*classes[:-1], "cow"), classes[::-1]):
+        words = re.escape(f"the images have other classes ({', '.join(change)}) {trained_on}")
         labels = dataset.train_labels % len(change), dataset.test_labels % len(change)
         other = replace(dataset, classes=change, train_labels=labels[0], test_labels=labels[1])
         assert_refused(words, stopped, lambda other=other: train(other, recipe, stopped))
