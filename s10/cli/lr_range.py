@@ -20,11 +20,7 @@ FILES = ("lr_range.csv", "lr_range.json", "lr_range.png")
 
 
 def lr_range(options) -> int:
-    """`s10 lr-range`: run the test, and write its curve, choice and figure to a folder.
-
-    Raises:
-        InputError: bad input; then nothing was changed.
-    """
+    """`s10 lr-range`: run the test, and write its curve, choice and figure to a folder."""
     per_batch = options.method == "per-batch"
     if (options.range_epochs if per_batch else options.iterations) is not None:
         raise InputError("--iterations is for --method per-batch, --epochs for per-epoch")
@@ -49,30 +45,24 @@ def lr_range(options) -> int:
     def make_loader(seeded: Recipe):
         return seeded.train_loader(dataset, device, workers=options.workers)
 
-    steps = {"iterations": options.iterations} if per_batch else {"epochs": options.range_epochs}
-    settings = {"lr_low": options.lr_low, "lr_high": options.lr_high, **steps}
+    def on_seed(seed: int) -> None:
+        print(f"seed {seed} …", flush=True)
+
+    def on_epoch(seed: int, lr: float, accuracy: float) -> None:
+        print(f"seed {seed}  LR {lr:.6f}  training accuracy {accuracy:.2%}", flush=True)
+
+    settings = {"lr_low": options.lr_low, "lr_high": options.lr_high}
+    if per_batch:
+        range_test = range_test_per_batch
+        settings |= {"iterations": options.iterations, "on_seed": on_seed}
+    else:
+        range_test = range_test_per_epoch
+        settings |= {"epochs": options.range_epochs, "on_epoch": on_epoch}
     # What is not given keeps the default of the range test itself.
     given = {name: value for name, value in settings.items() if value is not None}
     given["seeds"] = range(recipe.seed, recipe.seed + options.seeds)
     with report_out_of_memory(recipe.batch_size):
-        if per_batch:
-            result = range_test_per_batch(
-                make_model,
-                make_loader,
-                recipe,
-                on_seed=lambda seed: print(f"seed {seed} …", flush=True),
-                **given,
-            )
-        else:
-            result = range_test_per_epoch(
-                make_model,
-                make_loader,
-                recipe,
-                on_epoch=lambda seed, lr, accuracy: print(
-                    f"seed {seed}  LR {lr:.6f}  training accuracy {accuracy:.2%}", flush=True
-                ),
-                **given,
-            )
+        result = range_test(make_model, make_loader, recipe, **given)
     print(result.summary())
     caption = f"{type(recipe.make_model()).__name__} of width {recipe.width} on {dataset.name}"
     summary = {

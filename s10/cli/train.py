@@ -26,10 +26,10 @@ from s10.runtime.checkpoint_files import CheckpointFolder
 from s10.runtime.checkpoints import Checkpointer
 from s10.runtime.device import pick_device, pick_precision, tune_malloc
 from s10.runtime.distributed import SINGLE_PROCESS, DistributedContext, SyncProcesses
-from s10.runtime.errors import InputError
+from s10.runtime.errors import InputError, check_choice
 from s10.runtime.hooks import Hook
 from s10.schedules import simulate_schedule
-from s10.speed.tta import check_views, evaluate_with_tta
+from s10.speed.tta import VIEWS, evaluate_with_tta
 from s10.training import FitResult, evaluate, fit, seed_everything
 
 
@@ -89,7 +89,7 @@ def train_run(
         recipe = on_this_device(recipe, torch_device)
     precision = pick_precision(recipe.precision, torch_device)
     views = views or getattr(recipe, "tta_views", 1)
-    check_views(views)
+    check_choice("tta_views", views, VIEWS)
     if torch_device.type == "cpu":
         tune_malloc()
     run = _check_folder(recipe, out, overwrite, resume, context)

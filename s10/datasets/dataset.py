@@ -144,17 +144,14 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple, tuple]:
         Mean and standard deviation on the scale 0–1, three numbers each,
         rounded to four digits. The standard deviation is at least 0.0001.
     """
-    means, stds = [], []
-    for channel in range(3):
-        # A histogram holds the same information as 50 million pixels, in 256 numbers.
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        counts = counts / max(1, counts.sum())
-        values = np.arange(256) / 255
-        mean = (counts * values).sum()
-        means.append(round(float(mean), 4))
-        stds.append(round(float(np.sqrt((counts * (values - mean) ** 2).sum())), 4))
+    # A histogram holds the same information as 50 million pixels, in 256 numbers.
+    counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(3)]
+    shares = np.array(counts) / max(1, np.sum(counts[0]))
+    values = np.arange(256) / 255
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
     # Images of a single color must not lead to a division by zero.
-    return tuple(means), tuple(max(std, 1e-4) for std in stds)
+    return tuple(mean.round(4).tolist()), tuple(np.maximum(std.round(4), 1e-4).tolist())
 
 
 def per_image_std(images: np.ndarray) -> tuple[float, float, float]:

@@ -60,7 +60,7 @@ def check_order(name: str, low: float, high: float) -> None:
         raise InputError(f"{name}_min ({low}) must not be above {name}_max ({high})")
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple) -> None:
     """Raise an InputError unless `value` is one of the choices."""
-    if value not in choices:
-        raise InputError(f"{name} must be {' or '.join(choices)}, not {value!r}")
+    if isinstance(value, bool) or value not in choices:
+        raise InputError(f"{name} must be {' or '.join(map(str, choices))}, not {value!r}")

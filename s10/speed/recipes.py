@@ -14,12 +14,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
-from s10.runtime.errors import InputError, check_fraction, check_int, positive_float
+from s10.runtime.errors import InputError, check_choice, check_fraction, check_int, positive_float
 from s10.runtime.hooks import Hook
 from s10.speed.averaging import AverageWeights
 from s10.speed.loaders import FastLoader
 from s10.speed.muon import Muon
-from s10.speed.tta import check_views
+from s10.speed.tta import VIEWS
 from s10.speed.whitened_net import WhitenedNet
 from s10.transforms import SIZE, normalize
 
@@ -82,7 +82,7 @@ class FastRecipe(Recipe):
         positive_float("final_lr", self.final_lr)
         check_fraction("low_res_fraction", self.low_res_fraction)
         check_int("low_res_size", self.low_res_size, 16, SIZE)
-        check_views(self.tta_views)
+        check_choice("tta_views", self.tta_views, VIEWS)
         if self.augment != "batched":
             raise InputError(
                 f"{type(self).__name__} needs augment batched: albumentations has neither "

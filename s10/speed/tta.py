@@ -7,16 +7,10 @@ from torch import Tensor, nn
 
 from s10.predictions import Predictions
 from s10.runtime.device import Precision
-from s10.runtime.errors import InputError
+from s10.runtime.errors import check_choice
 from s10.training import evaluate
 
 VIEWS = (1, 2, 6)  # of a test image; see `tta_logits`
-
-
-def check_views(views: int) -> None:
-    """Raise an InputError unless this is one of VIEWS."""
-    if isinstance(views, bool) or views not in VIEWS:
-        raise InputError(f"tta_views must be {' or '.join(map(str, VIEWS))}, not {views!r}")
 
 
 def tta_logits(model: nn.Module, images: Tensor, views: int = 1) -> Tensor:
@@ -32,7 +26,7 @@ def tta_logits(model: nn.Module, images: Tensor, views: int = 1) -> Tensor:
     Raises:
         InputError: another number of views.
     """
-    check_views(views)
+    check_choice("tta_views", views, VIEWS)
     if views == 1:
         return model(images)
     if views == 2:
