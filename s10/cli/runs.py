@@ -36,7 +36,6 @@ FIGURES = (
     "confusion.png",
     "misclassified.png",
 )
-MAX_BYTES = 1 << 21  # of metrics.csv; 10,000 epochs take less
 PACKAGES = ("torch", "torchvision", "albumentations", "numpy")
 
 
@@ -53,11 +52,12 @@ class Run:
         Raises:
             InputError: the folder holds a run already (and `overwrite` is
                 false), or cannot be written.
+            S10Error: writing fails, on a full disk, say.
         """
         cls.check_free(folder, overwrite)
         run = cls(Path(folder).expanduser())
         existing = run.existing_files()
-        try:
+        with report_write_errors(run.folder, "name another folder with --out"):
             run.folder.mkdir(parents=True, exist_ok=True)
             # Written first: where that fails, the old run is still complete.
             write_atomically(run.folder / "recipe.json", recipe.to_json())
@@ -65,10 +65,6 @@ class Run:
                 if path.name != "recipe.json":
                     path.unlink()
             run.save_history([])
-        except OSError as error:
-            raise InputError(
-                f"cannot write to {run.folder}: {error.strerror}; name another folder with --out"
-            ) from None
         return run
 
     @classmethod
@@ -83,7 +79,9 @@ class Run:
         if not (run.folder / "recipe.json").is_file():
             raise InputError(f"there is no run in {folder} to resume (no recipe.json)")
         check_writable(run.folder, "a run is resumed in its own folder")
-        if not CheckpointFolder(run.checkpoints).files() and run.has_results():
+        # A run that was killed before its first checkpoint may have a few epochs' metrics, too.
+        results = [run.folder / name for name in ("model.safetensors", "summary.json")]
+        if any(path.exists() for path in results) and not CheckpointFolder(run.checkpoints).files():
             raise InputError(
                 f"{folder} has results, and no checkpoint to resume from; to train it again from "
                 f"scratch: s10 train --recipe {folder} --out {folder} --overwrite"
@@ -117,13 +115,6 @@ class Run:
         files = [self.folder / name for name in FILES + FIGURES]
         return [p for p in files if p.exists()] + CheckpointFolder(self.checkpoints).files()
 
-    def has_results(self) -> bool:
-        """Whether it has been stopped or finished, and so must not be replaced unasked.
-
-        A run that was killed before its first checkpoint may have a few epochs' metrics, too.
-        """
-        return any((self.folder / name).exists() for name in ("model.safetensors", "summary.json"))
-
     def is_finished(self) -> bool:
         """Whether all its epochs are trained, and the results of that are written."""
         try:
@@ -141,30 +132,6 @@ class Run:
         table = pd.DataFrame(history, columns=COLUMNS)
         text = table.to_csv(index=False, na_rep="nan", lineterminator="\n")
         write_atomically(self.folder / "metrics.csv", text)
-
-    def history(self) -> pd.DataFrame:
-        """metrics.csv as a table: a row for each epoch, with the columns `COLUMNS`.
-
-        Raises:
-            InputError: there is none, or it is damaged.
-        """
-        path = self.folder / "metrics.csv"
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError("it is far too large")
-            # As text: Python reads floats to the last digit, pandas not in all versions.
-            table = pd.read_csv(path, dtype=str, na_filter=False)
-            # pandas makes surplus cells the index.
-            if tuple(table) != COLUMNS or not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("its columns are not those of a run")
-            table = table.astype(float)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-        except ValueError as error:
-            raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-        if list(table["epoch"]) != list(range(1, len(table) + 1)):
-            raise InputError(f"{path} is damaged: its epochs do not count from 1")
-        return table.astype({"epoch": int})
 
     def save_model(
         self, model: nn.Module, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]

@@ -5,14 +5,13 @@ import json
 import resource
 
 import pytest
-from fuzzing import bounded_memory, error_of, resident_megabytes
+from fuzzing import bounded_memory, error_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s10 import CustomResNet, InputError, Recipe
 from s10.cli.registry import CLASSES, load_recipe
-from s10.cli.runs import MAX_BYTES, Run
-from s10.metrics import COLUMNS
+from s10.cli.runs import Run
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -58,42 +57,6 @@ def test_a_recipe_that_never_ends(tmp_path):
     path.write_text("[" * 100_000)
     with bounded_memory(), pytest.raises(InputError, match="is not JSON"):
         load_recipe(path)
-
-
-@given(
-    st.binary(max_size=300)
-    | st.lists(st.lists(st.text(max_size=8), max_size=9), max_size=4).map(
-        lambda rows: "\n".join([",".join(COLUMNS), *map(",".join, rows)]).encode()
-    )
-)
-def test_metrics_of_anything(tmp_path_factory, content):
-    run = Run(tmp_path_factory.getbasetemp())
-    (run.folder / "metrics.csv").write_bytes(content)
-    error = error_of(run.history)
-    assert "\n" not in error
-    if not error:
-        table = run.history()
-        assert list(table.columns) == list(COLUMNS)
-        assert list(table["epoch"]) == list(range(1, len(table) + 1))
-
-
-def test_metrics_that_never_end(tmp_path):
-    with open(tmp_path / "metrics.csv", "w") as file:
-        file.write(",".join(COLUMNS) + "\n")
-        file.truncate(1 << 32)
-    with bounded_memory(), pytest.raises(InputError, match="too large"):
-        Run(tmp_path).history()
-
-
-def test_the_largest_metrics_take_little_memory(tmp_path):
-    """All epochs 0.12…: they are read, and refused since they do not count from 1."""
-    row = ",".join(["0.1234567890123456"] * len(COLUMNS)) + "\n"
-    text = ",".join(COLUMNS) + "\n"
-    (tmp_path / "metrics.csv").write_text(text + row * ((MAX_BYTES - len(text)) // len(row)))
-    setup = "from pathlib import Path; from s10.cli.runs import Run"
-    what, megabytes = resident_megabytes(setup, f"Run(Path({str(tmp_path)!r})).history()")
-    assert what == "refused"
-    assert megabytes < 160
 
 
 def test_weights_do_not_take_the_memory_that_a_recipe_claims(tmp_path):

@@ -166,7 +166,7 @@ def test_an_old_run_is_complete_where_a_new_one_cannot_start(tmp_path, monkeypat
     run.save_summary({"epochs": 24})
     before = {path: path.read_bytes() for path in run.existing_files()}
     no_room(monkeypatch)
-    with pytest.raises(InputError, match=r"cannot write to .*No space left"):
+    with pytest.raises(S10Error, match=r"cannot write to .*No space left.*--out"):
         Run.start(tmp_path, Recipe(seed=1), overwrite=True)
     assert {path: path.read_bytes() for path in run.existing_files()} == before
 
@@ -290,44 +290,16 @@ def test_a_run_is_finished_when_its_summary_says_so(tmp_path, summary, finished)
 # metrics.csv.
 
 
-def test_metrics_come_back_to_the_last_digit(tmp_path):
+def test_metrics_are_written_to_the_last_digit(tmp_path):
     rows = [dict.fromkeys(COLUMNS, 0.1 + 0.2 * number) | {"epoch": number} for number in (1, 2)]
     rows[1]["test_loss"] = float("inf")
     run = Run(tmp_path)
     run.save_history(rows)
-    assert run.history().to_dict("records") == rows
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        found = [{name: float(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    assert found == rows
     run.save_history([])
-    assert len(run.history()) == 0
     assert (tmp_path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
-
-
-HEADER, ROW = ",".join(COLUMNS), ",".join(["1"] * len(COLUMNS))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "No columns"),
-        ("epoch,lr\n1,2\n", "its columns are not those of a run"),
-        (f"{HEADER}\n{ROW},1\n", "its columns are not those of a run"),
-        (f"{HEADER}\n1,2\n", "could not convert"),
-        (f"{HEADER}\n{ROW}\n{ROW},1\n", "is damaged"),
-        (f"{HEADER}\n{ROW}\n{ROW}\n", "do not count from 1"),
-        (f"{HEADER}\n{ROW.replace('1', 'nan')}\n", "do not count from 1"),
-        (f"{HEADER}\n{ROW.replace('1', 'one')}\n", "could not convert"),
-    ],
-)
-def test_damaged_metrics_are_explained(tmp_path, text, message):
-    (tmp_path / "metrics.csv").write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        Run(tmp_path).history()
-    assert "metrics.csv is damaged" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_absent_metrics_are_explained(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read .*metrics.csv: No such file"):
-        Run(tmp_path).history()
 
 
 # model.safetensors.
