@@ -1,7 +1,6 @@
 """What a trained network says about pictures of your own."""
 
 import contextlib
-import functools
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -69,24 +67,10 @@ class PicturePredictions:
         """The pictures to warn of, bool (N,): their distance is above 0.3."""
         return self.distances > UNLIKE_ABOVE
 
-    def top(self, count: int = 3) -> pd.DataFrame:
-        """A row for each picture and its `count` most probable classes.
-
-        Columns: picture, class, probability, unlike.
-        """
-        order = (-self.probabilities).argsort(axis=1, kind="stable")[:, :count]
-        rows = [
-            (name, self.classes[index], row[index], unlike)
-            for name, row, best, unlike in zip(
-                self.names, self.probabilities, order, self.unlike, strict=True
-            )
-            for index in best
-        ]
-        return pd.DataFrame(rows, columns=["picture", "class", "probability", "unlike"])
-
     def plot(self, count: int = 20) -> Figure:
         """The first `count` pictures as the network sees them, with what it says about each."""
-        names = ["\n".join([Path(name).name, *answer]) for name, answer in self._answers()]
+        answers = zip(self.names, self._answers(), strict=True)
+        names = ["\n".join([Path(name).name, *answer]) for name, answer in answers]
         shown = f", the first {count} of {len(self)}" if count < len(self) else ""
         return plot_images(
             self.images[:count], names[:count], columns=min(5, max(2, len(self))), size=1.9,
@@ -94,16 +78,15 @@ class PicturePredictions:
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        return "\n".join(f"{one_line(name)}: {', '.join(x)}" for name, x in self._answers())
+        answers = zip(self.names, self._answers(), strict=True)
+        return "\n".join(f"{one_line(name)}: {', '.join(answer)}" for name, answer in answers)
 
-    def _answers(self) -> list[tuple[str, list[str]]]:
-        """The name of each picture, and "cat 81.2%" and so on, with the warning at the end."""
-        top = self.top()
-        lines = [f"{one_line(row[2])} {row.probability:.1%}" for row in top.itertuples()]
-        size = len(lines) // len(self)
+    def _answers(self) -> list[list[str]]:
+        """Of each picture the top three classes, "cat 81.2%" and so on, and the warning."""
+        order = (-self.probabilities).argsort(axis=1, kind="stable")[:, :3]
         return [
-            (name, lines[size * index : size * (index + 1)] + [UNLIKE] * int(self.unlike[index]))
-            for index, name in enumerate(self.names)
+            [f"{one_line(self.classes[i])} {row[i]:.1%}" for i in best] + [UNLIKE] * int(unlike)
+            for row, best, unlike in zip(self.probabilities, order, self.unlike, strict=True)
         ]
 
 
@@ -157,23 +140,19 @@ def predict(
 
 @contextlib.contextmanager
 def _batch_norm_distances(model: nn.Module):
-    """A list that gets, for each batch-norm layer, the distances of each batch that it sees."""
+    """For each batch-norm layer, a list of the distances of each batch that it sees."""
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    distances = [[] for _ in layers]
+    distances = {layer: [] for layer in layers}
 
-    def measure(layer, inputs, *, found):
+    def measure(layer, inputs):
         mean = inputs[0].float().flatten(2).mean(2)
-        found.append(((mean - layer.running_mean) ** 2 / layer.running_var).mean(1))
+        squares = (mean - layer.running_mean) ** 2 / layer.running_var
+        distances[layer].append(squares.mean(1))
 
-    hooks = [
-        layer.register_forward_pre_hook(functools.partial(measure, found=found))
-        for layer, found in zip(layers, distances, strict=True)
-    ]
-    try:
-        yield distances
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with contextlib.ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(measure))
+        yield distances.values()
 
 
 def read_pictures(pictures) -> tuple[tuple[str, ...], np.ndarray]:

@@ -4,6 +4,7 @@ Both are runs of this repository, in `stored/`, each with its summary.json: comm
 versions, seed, data and accuracy. `tools/update_pretrained.py` writes them.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from s10.predictions import Predictions
 from s10.runtime.errors import InputError
 
 STORED = Path(__file__).with_name("stored")
-WEIGHTS, LOGITS = "model.safetensors", "logits.npz"
 
 
 def load_pretrained(name: str = "assignment-width16") -> nn.Module:
@@ -28,7 +28,7 @@ def load_pretrained(name: str = "assignment-width16") -> nn.Module:
     Raises:
         InputError: there is none of this name.
     """
-    model, _ = Run(_stored(name, WEIGHTS)).load_model()
+    model, _ = Run(_stored(name, "model.safetensors")).load_model()
     return model.eval()
 
 
@@ -41,7 +41,7 @@ def stored_predictions(name: str = "assignment", dataset: ImageDataset | None = 
     Raises:
         InputError: there is none of this name, or the data set is not all of CIFAR-10.
     """
-    folder = _stored(name, LOGITS)
+    folder = _stored(name, "logits.npz")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     dataset = dataset or load_dataset(summary["dataset"]["name"])
     if dataset.fingerprint() != summary["dataset"]["fingerprint"]:
@@ -49,31 +49,23 @@ def stored_predictions(name: str = "assignment", dataset: ImageDataset | None = 
             f"the stored predictions are for all images of {summary['dataset']['name']}, not for "
             f"this data set ({dataset.name}, {len(dataset.test_labels):,} test images)"
         )
-    with np.load(folder / LOGITS) as arrays:
+    with np.load(folder / "logits.npz") as arrays:
         return Predictions(arrays["logits"], dataset.test_labels, dataset.classes)
 
 
 def find_run(name: str | Path) -> Run:
-    """The run in this folder, or the stored one of this name.
-
-    Raises:
-        InputError: there is neither.
-    """
+    """The run in this folder, or the stored one of this name; an InputError if there is neither."""
     run = Run(Path(name).expanduser())
     if run.folder.is_dir():
         return run
-    if str(name) in _names(WEIGHTS):
-        return Run(STORED / name)
+    with contextlib.suppress(InputError):
+        return Run(_stored(str(name), "model.safetensors"))
     raise InputError(f"there is no run {run.folder}")
 
 
 def _stored(name: str, file: str) -> Path:
-    names = _names(file)
-    if name not in names:
-        kind = "network" if file == WEIGHTS else "run with predictions"
-        raise InputError(f"no {kind} {name!r} comes with s10, only {', '.join(names)}")
-    return STORED / name
-
-
-def _names(file: str) -> list[str]:
-    return sorted(path.parent.name for path in STORED.glob(f"*/{file}"))
+    """The folder of this name, which must have this file."""
+    found = {path.parent.name: path.parent for path in STORED.glob(f"*/{file}")}
+    if name not in found:
+        raise InputError(f"{name!r} does not come with s10, only {', '.join(found)}")
+    return found[name]

@@ -100,7 +100,9 @@ def test_the_network_is_the_quarter_width_one_in_float32():
 
 
 def test_what_is_not_stored():
-    with pytest.raises(InputError, match="no network 'assignment' comes with s10"):
+    with pytest.raises(
+        InputError, match="'assignment' does not come with s10, only assignment-width16"
+    ):
         load_pretrained("assignment")
     with pytest.raises(InputError, match=r"only assignment$"):
         stored_predictions("../stored/assignment")
