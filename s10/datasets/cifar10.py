@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from s10.datasets.dataset import ImageDataset
 from s10.datasets.download import DownloadError, download, file_md5
 from s10.runtime.errors import InputError
@@ -56,16 +54,8 @@ def load_cifar10(data_dir: Path, data_url: str | None = None) -> ImageDataset:
     for name, md5 in files.items():
         _check_file(folder / name, md5)
     train, test = (Verified(folder.parent, train=train) for train in (True, False))
-    return ImageDataset(
-        "cifar10",
-        tuple(train.classes),
-        train.data,
-        np.array(train.targets, np.int64),
-        test.data,
-        np.array(test.targets, np.int64),
-        CIFAR10_MEAN,
-        CIFAR10_STD,
-    )
+    images = (train.data, train.targets, test.data, test.targets)
+    return ImageDataset("cifar10", tuple(train.classes), *images, CIFAR10_MEAN, CIFAR10_STD)
 
 
 def find_cifar10(data_dir: Path) -> Path | None:
