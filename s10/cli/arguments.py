@@ -67,11 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def recipe_from_options(options: argparse.Namespace, recipe: Recipe | None = None) -> Recipe:
-    """This recipe, or else the one that --recipe names, with what the options change.
-
-    Raises:
-        InputError: there is no such recipe or field, or a value makes no sense.
-    """
+    """This recipe, or else the one that --recipe names, with what the options change."""
     recipe = recipe or find_recipe(options.recipe or "assignment")
     given = {name: value for name, value in vars(options).items() if value is not None}
     if "epochs" in given:

@@ -19,11 +19,7 @@ NAMES = {
 
 
 def check(options) -> int:
-    """`s10 check`.
-
-    Raises:
-        InputError: the file does not exist, stops with an error, or defines none of the names.
-    """
+    """`s10 check`."""
     path = Path(options.file).expanduser()
     if not path.is_file():
         raise InputError(f"there is no file {path}")

@@ -45,8 +45,6 @@ ABLATIONS = {
         "low resolution at equal time": replace(LAPTOP, low_res_fraction=0.0).with_epochs(6),
     },
 }
-# Their LRMAX is chosen on held-out training images before they are measured.
-TUNED = ("Muon at equal time",)
 # The standard terms, where the names in results/ are others.
 TERMS = {
     "momentum that mirrors the LR": "inverse momentum cycling",
@@ -54,22 +52,6 @@ TERMS = {
     "filters that pass on": "Dirac initialization",
     "small pictures first": "low resolution first",
 }
-
-
-def without(name: str, ingredient: str | None = None) -> Recipe:
-    """The recipe of that name without this ingredient; the full recipe if it is None.
-
-    Raises:
-        InputError: there is no ablation of that recipe, or no such ingredient.
-    """
-    if name not in ABLATIONS:
-        raise InputError(f"no ablation of {name!r}; there are {', '.join(ABLATIONS)}")
-    recipes = {None: FULL_RECIPES[name], **ABLATIONS[name]}
-    if ingredient not in recipes:
-        raise InputError(
-            f"no ingredient {ingredient!r} of {name}; there are {', '.join(ABLATIONS[name])}"
-        )
-    return recipes[ingredient]
 
 
 def stored_ablation(name: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from s10.course.timing import seconds_per_epoch, seconds_per_step
+from s10.course.timing import run_minutes, seconds_per_step
 from s10.datasets import ImageDataset, absolute_source, default_data_dir, load_dataset
 from s10.plots.style import add_caption
 from s10.plots.text import as_title
@@ -52,7 +52,7 @@ class NotebookEnv:
         """Minutes that `epochs` on this data set take here, from the timed steps."""
         dataset = dataset or self.dataset
         images = len(dataset.train_images), len(dataset.test_images)
-        return epochs * seconds_per_epoch(self.recipe, self.seconds_per_step, *images) / 60
+        return run_minutes(self.recipe, epochs, self.seconds_per_step, *images)
 
     def print_estimate(self, epochs: int, dataset: ImageDataset | None = None) -> None:
         """Print how long the following cell will take."""

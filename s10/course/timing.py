@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from s10.datasets.cifar10 import CIFAR10_MEAN, CIFAR10_STD
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
 from s10.runtime.device import pick_precision
@@ -16,42 +15,25 @@ from s10.speed.recipes import FastRecipe
 from s10.training import train_epoch
 from s10.transforms import SIZE
 
-CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
-# A forward pass is about a third of the arithmetic of a training step.
-FORWARD_SHARE = 1 / 3
 
+def predicted_minutes(recipe: Recipe, device: torch.device) -> float:
+    """Minutes that a run on CIFAR-10 would take here, from timed steps on random images.
 
-def predicted_minutes(
-    recipe: Recipe,
-    device: torch.device,
-    *,
-    train_images: int = CIFAR10_TRAIN,
-    test_images: int = CIFAR10_TEST,
-    steps: int = 20,
-) -> float:
-    """Minutes that a run would take here, from `steps` timed steps on random images.
-
-    The evaluation after each epoch is included; loading the data and drawing the
-    figures are not.
+    Loading the data and drawing the figures are not included.
     """
-    step = seconds_per_step(recipe, device, steps)
-    return recipe.epochs * seconds_per_epoch(recipe, step, train_images, test_images) / 60
+    return run_minutes(recipe, recipe.epochs, seconds_per_step(recipe, device), 50_000, 10_000)
 
 
-def seconds_per_epoch(
-    recipe: Recipe, seconds_per_step: float, train_images: int, test_images: int
+def run_minutes(
+    recipe: Recipe, epochs: int, seconds_per_step: float, train_images: int, test_images: int
 ) -> float:
-    """Mean seconds of an epoch and its evaluation, from those of a step at full resolution."""
-    training = -(-train_images // recipe.batch_size) * training_share(recipe)
-    evaluation = FORWARD_SHARE * test_images / recipe.batch_size
-    return (training + evaluation) * seconds_per_step
-
-
-def training_share(recipe: Recipe) -> float:
-    """The work of a run's training steps relative to as many steps at full resolution."""
-    if not isinstance(recipe, FastRecipe):
-        return 1.0
-    return 1 - recipe.low_res_fraction * (1 - (recipe.low_res_size / SIZE) ** 2)
+    """Minutes of `epochs` and their evaluations, from the time of a step at full resolution."""
+    training = -(-train_images // recipe.batch_size)
+    if isinstance(recipe, FastRecipe):
+        training *= 1 - recipe.low_res_fraction * (1 - (recipe.low_res_size / SIZE) ** 2)
+    # A forward pass is about a third of the arithmetic of a training step.
+    evaluation = test_images / recipe.batch_size / 3
+    return epochs * (training + evaluation) * seconds_per_step / 60
 
 
 def seconds_per_step(recipe: Recipe, device: torch.device, steps: int = 20) -> float:
@@ -80,10 +62,8 @@ def random_dataset(count: int) -> ImageDataset:
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, count)
-    classes = tuple(f"class {index}" for index in range(10))
-    return ImageDataset(
-        "noise", classes, pixels, labels, pixels[:1000], labels[:1000], CIFAR10_MEAN, CIFAR10_STD
-    )
+    images = pixels, labels, pixels[:1000], labels[:1000]
+    return ImageDataset.from_arrays("noise", "0123456789", *images)
 
 
 def _synchronize(device: torch.device) -> None:

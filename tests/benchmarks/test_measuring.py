@@ -17,7 +17,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from s10 import FitResult, InputError, Recipe, TrainingDiverged
-from s10.course.ablation import ABLATIONS, without
+from s10.course.ablation import ABLATIONS
 from s10.speed.recipes import LAPTOP
 from s10.submissions.pitfalls import PITFALLS
 from s10.submissions.recipes import Era1S10Strided
@@ -63,7 +63,7 @@ def test_an_ingredient_that_does_not_exist_is_named():
 
 
 def test_a_stored_run_of_the_full_recipe_is_copied(tmp_path):
-    recipe = replace(without("assignment"), width=16, seed=1)
+    recipe = Recipe(width=16, seed=1)
     stored = RESULTS / "cifar10-width16" / "seed1"
     summary = json.loads((stored / "summary.json").read_text())
     fingerprint = summary["dataset"]["fingerprint"]
@@ -199,7 +199,7 @@ def test_a_row_of_another_recipe_is_refused(script, change, tmp_path, capsys, mo
         few = script.load_dataset().subset(500)
         monkeypatch.setattr(script, "load_dataset", lambda *_: few)
     if change == "recipe":
-        eva4, muon = submissions.RECIPES["submission"]["eva4-s11"], without("laptop", "Muon")
+        eva4, muon = submissions.RECIPES["submission"]["eva4-s11"], ABLATIONS["laptop"]["Muon"]
         monkeypatch.setitem(submissions.RECIPES["submission"], "eva4-s11", replace(eva4, cutout=4))
         monkeypatch.setitem(ABLATIONS["laptop"], "Muon", replace(muon, cutout=4))
     else:  # As rows were stored until version 0.2: what they say themselves is compared.
@@ -225,6 +225,12 @@ def test_the_first_epochs_of_another_network_are_refused(tmp_path, capsys, train
             first_epochs.main([*words, *more])
         assert reason in capsys.readouterr().err
     assert len(trained) == 2
+
+
+def test_an_unknown_ingredient_is_named(capsys):
+    with pytest.raises(SystemExit):
+        ablation.main(["laptop", "--only", "salt"])
+    assert "no ingredient 'salt'; there are whitening layer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["submissions", "ablation", "first_epochs"])

@@ -9,10 +9,8 @@ from s10.course.ablation import (
     ABLATIONS,
     FULL_RECIPES,
     TERMS,
-    TUNED,
     full_recipe_accuracies,
     stored_ablation,
-    without,
 )
 from s10.plots.costs import plot_ablation
 from s10.speed.recipes import LAPTOP
@@ -27,7 +25,7 @@ SINGLE_FIELDS = {
     ("name", "ingredient"), [(name, each) for name, every in ABLATIONS.items() for each in every]
 )
 def test_each_leaves_out_something(name, ingredient):
-    changes = without(name, ingredient).differences(without(name).to_dict())
+    changes = ABLATIONS[name][ingredient].differences(FULL_RECIPES[name].to_dict())
     assert changes
     if ingredient in SINGLE_FIELDS:
         assert len(changes) == 1
@@ -43,7 +41,7 @@ def test_every_ingredient_of_the_stored_runs_has_its_recipe():
 
 
 def test_without_muon_it_is_the_assignments_optimizer():
-    changed = without("laptop", "Muon")
+    changed = ABLATIONS["laptop"]["Muon"]
     steps = {"lr_max", "lr_min", "beta2", "weight_decay", "momentum_max", "momentum_min"}
     for name in steps:
         assert getattr(changed, name) == getattr(Recipe(), name)
@@ -58,20 +56,11 @@ def test_without_muon_it_is_the_assignments_optimizer():
 )
 def test_at_equal_time_it_is_the_same_with_other_epochs(name, single):
     """As many epochs as the seconds of the stored runs allow, to within a twentieth."""
-    same, other = without("laptop-at-equal-time", name), without("laptop", single)
+    same, other = ABLATIONS["laptop-at-equal-time"][name], ABLATIONS["laptop"][single]
     assert same.with_epochs(7) == other
     entries = ablation._stored_entries("laptop")
     full, alone = (np.median(entries[each]["seconds"]) for each in (None, single))
     assert same.epochs / LAPTOP.epochs * alone / full == pytest.approx(1, abs=0.05)
-    assert set(TUNED) <= set(ABLATIONS["laptop-at-equal-time"])
-
-
-def test_bad_input():
-    assert without("laptop") is FULL_RECIPES["laptop"] is LAPTOP
-    with pytest.raises(InputError, match="there are assignment, "):
-        without("eva8-s8")
-    with pytest.raises(InputError, match="no ingredient 'salt'"):
-        without("laptop", "salt")
 
 
 def test_gains_are_computed_from_the_stored_runs(monkeypatch):

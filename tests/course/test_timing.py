@@ -14,11 +14,12 @@ CPU = torch.device("cpu")
 
 
 def test_the_minutes_follow_from_the_steps(tiny, monkeypatch):
-    monkeypatch.setattr(timing, "seconds_per_step", lambda *_: 2.0)
-    recipe = replace(tiny, epochs=3, batch_size=100)
+    recipe = replace(tiny, epochs=9, batch_size=100)
     # 3 epochs of 5 steps, and an evaluation that costs a third of the arithmetic of 4 steps.
-    minutes = timing.predicted_minutes(recipe, CPU, train_images=500, test_images=400)
-    assert minutes == pytest.approx(3 * (5 + 4 / 3) * 2 / 60)
+    assert timing.run_minutes(recipe, 3, 2.0, 500, 400) == pytest.approx(3 * (5 + 4 / 3) * 2 / 60)
+    monkeypatch.setattr(timing, "seconds_per_step", lambda *_: 2.0)
+    expected = 9 * (500 + 100 / 3) * 2 / 60
+    assert timing.predicted_minutes(recipe, CPU) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), replace(LAPTOP, low_res_fraction=1.0)])
@@ -43,6 +44,9 @@ def test_real_steps_at_full_resolution_are_timed(recipe, monkeypatch):
 
 
 def test_low_resolution_takes_less_work():
-    assert timing.training_share(Recipe()) == timing.training_share(FastRecipe()) == 1
-    low = replace(LAPTOP, low_res_fraction=0.5, low_res_size=16)
-    assert timing.training_share(low) == 0.5 + 0.5 / 4
+    for recipe, share in (
+        (Recipe(), 1),
+        (FastRecipe(), 1),
+        (replace(LAPTOP, low_res_fraction=0.5, low_res_size=16), 0.5 + 0.5 / 4),
+    ):
+        assert timing.run_minutes(recipe, 1, 60.0, 512, 0) == pytest.approx(share)
