@@ -185,7 +185,7 @@ def report_write_errors(folder: Path, advice: str | None = None):
         ) from None
 
 
-def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
+def new_folder(recipe: Recipe) -> Path:
     """A folder for a run to which the user gave no name: data, width, seed and time.
 
     Of a path the last part counts, as far as it makes a name on any system.
@@ -193,7 +193,7 @@ def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
     last = re.split(r"[/\\:]", absolute_source(recipe.data).rstrip("/\\:"))[-1]
     data = re.sub(r"[^\w.-]+", "-", last).strip("-.")[:40] or "images"
     name = f"{data}-width{recipe.width}-seed{recipe.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return Path(root) / name
+    return Path("runs") / name
 
 
 def on_this_device(recipe: Recipe, device: torch.device) -> Recipe:

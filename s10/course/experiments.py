@@ -217,14 +217,13 @@ def compare_pitfalls(
 
 def final_accuracy(table: pd.DataFrame, by: str = "schedule") -> dict[str, float]:
     """Test accuracy of each run's last epoch, from `compare_schedules` or `compare_pitfalls`."""
-    last = table.groupby(by, sort=False).last()
-    return {name: float(value) for name, value in last["test_accuracy"].items()}
+    return table.groupby(by, sort=False)["test_accuracy"].last().to_dict()
 
 
 def final_loss(table: pd.DataFrame) -> dict[str, float]:
     """Training loss of each network's last epoch, from `compare_depths`."""
-    last = table.groupby(["depth", "shortcuts"], sort=False).last()
-    return {_network_name(*network): float(value) for network, value in last["loss"].items()}
+    last = table.groupby(["depth", "shortcuts"], sort=False)["loss"].last().to_dict()
+    return {_network_name(*network): value for network, value in last.items()}
 
 
 def _network_name(depth: int, shortcuts: bool) -> str:

@@ -119,11 +119,9 @@ def compare_lr(name: str, value: float, *, method: str, recipe: Recipe, data: st
         name: "lr_min" or "lr_max". method: "per-batch" or "per-epoch".
     """
     shown = {"lr_min": "LRMIN", "lr_max": "LRMAX"}[name]
-    key = (method, data, recipe.width)
-    for entry in stored()["lr_range"]:
-        if (entry["method"], entry["data"], entry["width"]) == key:
-            break
-    else:
+    asked = {"method": method, "data": data, "width": recipe.width}
+    entry = next((entry for entry in stored()["lr_range"] if asked.items() <= entry.items()), None)
+    if entry is None:
         return (
             f"{shown} {value:.2g}: there is no stored range test of width {recipe.width} on {data} "
             "to compare it with."

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from matplotlib import cbook
 
-from s10.runtime.errors import InputError
-
 EXAMPLE = "Minduka_Present_Blue_Pack.png"
 
 
@@ -14,14 +12,9 @@ def own_pictures(path: str | Path | None = None) -> list[Path]:
 
     Without a path, and where nothing is uploaded, it is an example, a drawn gift that comes
     with matplotlib. On Colab the cell waits until files are chosen, or the upload is canceled.
-
-    Raises:
-        InputError: there is no such file or folder.
     """
     if path:
-        if not Path(path).expanduser().exists():
-            raise InputError(f"there is no picture {path}: name a file or a folder")
-        return [Path(path).expanduser()]
+        return [Path(path)]
     try:
         from google.colab import files
     except ImportError:

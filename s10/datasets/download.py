@@ -119,15 +119,15 @@ def _request_rest(
         raise ConnectionError(f"closed the connection after {received:,} bytes")
 
 
-def fetch(url: str, max_bytes: int, seconds: float = 20) -> bytes:
+def fetch(url: str, max_bytes: int) -> bytes:
     """What a URL delivers, if it is small.
 
     Raises:
-        InputError: it does not answer for so many seconds, fails, or is larger.
+        InputError: it does not answer for 20 seconds, fails, or is larger.
     """
     try:
         request = urllib.request.Request(url, headers=HEADERS)
-        with urllib.request.urlopen(request, timeout=seconds) as response:
+        with urllib.request.urlopen(request, timeout=20) as response:
             content = response.read(max_bytes + 1)
             if len(content) > max_bytes:
                 raise ValueError(f"it has more than {max_bytes:,} bytes")

@@ -163,10 +163,8 @@ def describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple GPU ({platform.processor() or platform.machine()})"
-    models = [
-        line.split(":")[1].strip() for line in _cpuinfo().splitlines() if "model name" in line
-    ]
-    model = models[0] if models else platform.processor() or platform.machine()
+    found = re.search(r"model name\s*:\s*(.*\S)", _cpuinfo())
+    model = found[1] if found else platform.processor() or platform.machine()
     cores = torch.get_num_threads()
     return f"{cores} CPU core{'s' if cores > 1 else ''} ({model})"
 

@@ -47,12 +47,9 @@ class FastLoader(TensorLoader):
         if not self.alternating_flips:
             return params
         order = epoch_order(self.count, self.seed, self.epoch)
-        return replace(params, flip=alternating_flips(order, self.epoch, self.first_flips()))
-
-    def first_flips(self) -> Tensor:
-        """Which images are mirrored in epoch 1, if flips alternate: bool (N,)."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, 0, "flip"))
-        return torch.randint(2, (self.count,), generator=generator).bool()
+        first = torch.randint(2, (self.count,), generator=generator).bool()
+        return replace(params, flip=alternating_flips(order, self.epoch, first))
 
 
 def alternating_flips(index: Tensor, epoch: int, first: Tensor) -> Tensor:

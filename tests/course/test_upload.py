@@ -24,7 +24,7 @@ def colab(monkeypatch):
 def test_elsewhere_it_is_a_path(tmp_path):
     assert own_pictures(str(tmp_path)) == [tmp_path]
     with pytest.raises(InputError, match=r"there is no picture .*no\.png"):
-        own_pictures(tmp_path / "no.png")
+        predict("assignment-width16", own_pictures(tmp_path / "no.png"))
 
 
 def test_without_one_it_is_an_example(demo, capsys):
