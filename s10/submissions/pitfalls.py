@@ -85,15 +85,14 @@ class Annihilation(Recipe):
 class Pitfall:
     """One difference: a class that overrides a method of Recipe, changed fields, or both.
 
-    `found_in` names the submissions that have it, `why` says what it does, and `setting`
-    is what it changes, as in `Submission.chosen`. `part_of` are the submissions whose loss
+    `found_in` names the submissions that have it; `setting` is what it changes, as in
+    `Submission.chosen`. `part_of` are the submissions whose loss
     it explains in part when it is measured in our recipe; None stands for all of `found_in`.
     """
 
     name: str
     found_in: tuple[str, ...]
     setting: str
-    why: str
     recipe_class: type[Recipe] = Recipe
     changes: dict = field(default_factory=dict)
     part_of: tuple[str, ...] | None = None
@@ -149,7 +148,6 @@ def _lr_max_of(name: str) -> Pitfall:
     lr_max = SUBMISSIONS[name].recipe.lr_max
     return Pitfall(
         f"LRMAX {lr_max:.2g}", (name,), "lr_max",
-        "Adam's steps do not shrink with the gradient, so an LR made for SGD is far too large",
         changes={"lr_max": lr_max, "lr_min": Recipe().with_lr_max(lr_max).lr_min},
         # It is measured with Adam, and only this submission trained with Adam up to its LRMAX.
         part_of=(name,) if name == "era1-s10" else (),
@@ -160,33 +158,24 @@ def _lr_max_of(name: str) -> Pitfall:
 PITFALLS = {
     pitfall.name: pitfall
     for pitfall in (
-        Pitfall("no padding before the crop", ("era1-s10-strided",), "pad",
-                "a crop of 32 from 32 pixels moves nothing", changes={"pad": 0}),
+        Pitfall("no padding before the crop", ("era1-s10-strided",), "pad", changes={"pad": 0}),
         Pitfall("L2 of 1e-2 in Adam", ("era1-s10-strided",), "weight_decay",
-                "Adam divides the decay, too, by the size of the gradient",
                 L2InAdam, {"weight_decay": 1e-2}),
-        Pitfall("softmax before the loss", ("eva8-s8",), "model",
-                "the loss cannot fall below ln(1 + 9/e)", SoftmaxBeforeLoss),
-        Pitfall("ReLU before BN", ("eva8-s8",), "model",
-                "the batch norm sees only what the ReLU lets through", ReluBeforeBN),
-        Pitfall("two branches, no residual", ("era1-s10-strided",), "model",
-                "there is no identity path", TwoBranches),
-        Pitfall("std of single images", ("era1-s10-strided",), "normalization",
-                "the inputs are a fifth to a third larger; the first batch norm undoes it",
-                PerImageStd),
+        Pitfall("softmax before the loss", ("eva8-s8",), "model", SoftmaxBeforeLoss),
+        Pitfall("ReLU before BN", ("eva8-s8",), "model", ReluBeforeBN),
+        Pitfall("two branches, no residual", ("era1-s10-strided",), "model", TwoBranches),
+        Pitfall("std of single images", ("era1-s10-strided",), "normalization", PerImageStd),
         Pitfall("schedule stepped once an epoch", ("era1-s10-strided",), "schedule",
-                "24 of its 2,352 steps: the LR stays near LRMIN", SteppedOncePerEpoch),
+                SteppedOncePerEpoch),
+        # With the LR and the decay of Page's DAWNBench entry.
         Pitfall("SGD instead of Adam", ("eva4-s11", "eva8-s8", "eva6-s9"), "optimizer",
-                "with the LR and the decay of Page's DAWNBench entry",
                 SGDInsteadOfAdam, {"lr_max": 0.4, "lr_min": 0.0004, "weight_decay": 5e-4}),
         *map(_lr_max_of, SUBMISSIONS),
-        Pitfall("peak at 0.2 of the run", ("eva8-s8",), "peak_epoch",
-                "19 steps earlier", changes={"peak_epoch": 4.8}),
+        Pitfall("peak at 0.2 of the run", ("eva8-s8",), "peak_epoch", changes={"peak_epoch": 4.8}),
         Pitfall("annihilation", ("era1-s10-strided", "eva8-s8", "eva6-s9"), "final_lr",
-                "the last steps change hardly anything", Annihilation,
+                Annihilation,
                 part_of=("eva8-s8", "eva6-s9")),  # The first one's schedule never got to its end.
         Pitfall("LRMIN a tenth of LRMAX", ("eva4-s11",), "lr_min",
-                "without annihilation the LR ends there, a hundred times above ours",
                 changes={"lr_min": Recipe.lr_max / 10}),
     )
 }  # fmt: skip

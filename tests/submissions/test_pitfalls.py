@@ -29,7 +29,6 @@ def test_a_pitfall_changes_one_method_or_some_fields(name):
     assert len(overridden) == (cls is not Recipe)
     assert changed or overridden
     assert pitfall.summary().count("→") == len(changed)
-    assert pitfall.why
     assert pitfall.found_in
     assert set(pitfall.found_in) | set(pitfall.part_of or ()) <= set(SUBMISSIONS)
 
