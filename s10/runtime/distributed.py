@@ -31,8 +31,8 @@ class DistributedContext:
     to wait.
     """
 
-    def __init__(self, rank: int = 0, world_size: int = 1, local_rank: int = 0):
-        self.rank, self.world_size, self.local_rank = rank, world_size, local_rank
+    def __init__(self, rank: int = 0, world_size: int = 1):
+        self.rank, self.world_size = rank, world_size
         self.group = None
 
     @property
@@ -127,16 +127,15 @@ def distributed_context(device: torch.device) -> Iterator[DistributedContext]:
         return
     if "RANK" not in os.environ:
         raise InputError(f"WORLD_SIZE is {world_size}, but RANK is not set: use torchrun")
-    context = DistributedContext(
-        int(os.environ["RANK"]), world_size, int(os.environ.get("LOCAL_RANK", "0"))
-    )
+    context = DistributedContext(int(os.environ["RANK"]), world_size)
     on_gpus = device.type == "cuda"
     if on_gpus:
-        if torch.cuda.device_count() <= context.local_rank:
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        if torch.cuda.device_count() <= local_rank:
             raise InputError(
                 f"there are {torch.cuda.device_count()} GPUs here; give torchrun no more processes"
             )
-        torch.cuda.set_device(context.local_rank)
+        torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if on_gpus else "gloo", timeout=TIMEOUT)
     try:
         context.group = dist.new_group(backend="gloo", timeout=TIMEOUT)
