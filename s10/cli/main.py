@@ -232,7 +232,7 @@ def info(options) -> int:
     data_dir = default_data_dir(options.data_dir)
     found = find_cifar10(data_dir)
     print(f"data       CIFAR-10 {f'in {found}' if found else f'not in {data_dir} yet'}; {SOURCES}")
-    print("a run on CIFAR-10 would take, estimated from 20 timed steps")
+    print("a run on CIFAR-10 would take, estimated from timed steps")
     for name, width in (("assignment", 64), ("assignment", 16), ("laptop", 32)):
         minutes = predicted_minutes(replace(RECIPES[name], width=width), device)
         print(f"  {name}, width {width}: {format_duration(60 * minutes)}", flush=True)

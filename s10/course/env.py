@@ -61,7 +61,7 @@ class NotebookEnv:
     def with_recipe(self, recipe: Recipe) -> "NotebookEnv":
         """The same environment with another recipe, timed; small when only tested."""
         recipe = _adapted(recipe, self.recipe.data, self.dataset, self.smoke)
-        step = seconds_per_step(recipe, self.device, steps=self.size(10, smoke=3))
+        step = seconds_per_step(recipe, self.device, self.size(2, smoke=0.1))
         return replace(self, recipe=recipe, seconds_per_step=step)
 
     def checkpointer(self, name: str) -> list[Hook]:
@@ -125,7 +125,7 @@ def setup(
     # The recipe can then be loaded from any working directory.
     source = absolute_source(data) if data.startswith("folder:") else dataset.name
     recipe = _adapted(recipe, source, dataset, smoke)
-    step = seconds_per_step(recipe, device, steps=3 if smoke else 20)
+    step = seconds_per_step(recipe, device, 0.1 if smoke else 2)
     env = NotebookEnv(dataset, recipe, device, step, smoke, folder)
     print("\n".join(_introduction(env)))
     return env

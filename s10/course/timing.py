@@ -36,25 +36,40 @@ def run_minutes(
     return epochs * (training + evaluation) * seconds_per_step / 60
 
 
-def seconds_per_step(recipe: Recipe, device: torch.device, steps: int = 20) -> float:
-    """Mean seconds of a training step at full resolution over `steps`, after two to warm up."""
+def seconds_per_step(recipe: Recipe, device: torch.device, seconds: float = 2.0) -> float:
+    """Mean seconds of a training step at full resolution, after about so many of timed steps.
+
+    A CPU's time grows with the images, so there smaller batches are timed, and scaled: without
+    bf16, a step of 512 images can take 20 s at full width.
+    """
+    size = recipe.batch_size
+    if device.type == "cpu":
+        size = min(size, max(1, 4096 // recipe.width))
+    timed = replace(recipe, batch_size=size, augment="batched")
     if isinstance(recipe, FastRecipe):
-        recipe = replace(recipe, low_res_fraction=0.0)
-    # Different images in each step, but no more of them than necessary.
-    dataset = random_dataset(min(4, steps) * recipe.batch_size)
+        timed = replace(timed, low_res_fraction=0.0)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), no_bars():
-        model = recipe.make_model().to(device, memory_format=torch.channels_last)
-        loader = replace(recipe, augment="batched").train_loader(dataset, device)
-        optimizer = recipe.make_optimizer(model)
-        precision = pick_precision(recipe.precision, device)
+        model = timed.make_model().to(device, memory_format=torch.channels_last)
+        loader = timed.train_loader(random_dataset(4 * size), device)
+        optimizer = timed.make_optimizer(model)
+        precision = pick_precision(timed.precision, device)
         options = {"precision": precision, "scaler": precision.scaler()}
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        train_epoch(model, itertools.islice(batches, 2), optimizer, **options)
+        train_epoch(model, itertools.islice(batches, 2), optimizer, **options)  # warms up
         _synchronize(device)
-        start = time.perf_counter()
-        train_epoch(model, itertools.islice(batches, steps), optimizer, **options)
+        steps, start = 0, time.perf_counter()
+
+        def until_late():
+            nonlocal steps
+            for batch in batches:
+                yield batch
+                steps += 1
+                if time.perf_counter() - start >= seconds:
+                    return
+
+        train_epoch(model, until_late(), optimizer, **options)
         _synchronize(device)
-    return (time.perf_counter() - start) / steps
+    return (time.perf_counter() - start) / steps * recipe.batch_size / size
 
 
 def random_dataset(count: int) -> ImageDataset:

@@ -1,5 +1,6 @@
 """The estimate of a run's duration."""
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -22,10 +23,16 @@ def test_the_minutes_follow_from_the_steps(tiny, monkeypatch):
     assert timing.predicted_minutes(recipe, CPU) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), replace(LAPTOP, low_res_fraction=1.0)])
-def test_real_steps_at_full_resolution_are_timed(recipe, monkeypatch):
-    recipe = replace(recipe, width=2, batch_size=8)
-    batches, clock = [], iter([10.0, 25.0])
+@pytest.mark.parametrize(
+    ("recipe", "timed"),
+    [
+        (Recipe(width=2, batch_size=8), 8),
+        (replace(LAPTOP, width=2, batch_size=8, low_res_fraction=1.0), 8),
+        (Recipe(width=4, batch_size=2048), 1024),  # Half of a batch, and the time of a whole one.
+    ],
+)
+def test_real_steps_at_full_resolution_are_timed(recipe, timed, monkeypatch):
+    batches, clock = [], itertools.count(10.0, 1.0)
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
     def train(model, loader, *arguments, **options):
@@ -38,8 +45,9 @@ def test_real_steps_at_full_resolution_are_timed(recipe, monkeypatch):
 
     monkeypatch.setattr(timing, "train_epoch", train)
     before = torch.get_rng_state()
-    assert timing.seconds_per_step(recipe, CPU, 5) == 3.0
-    assert batches == [(8, 3, 32, 32)] * (2 + 5)
+    # The clock is read at the start, after each of four steps, and at the end.
+    assert timing.seconds_per_step(recipe, CPU, 4.0) == 5 / 4 * recipe.batch_size / timed
+    assert batches == [(timed, 3, 32, 32)] * (2 + 4)
     assert torch.equal(torch.get_rng_state(), before)
 
 
