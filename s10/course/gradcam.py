@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from s10.plots.images import plot_images
+from s10.runtime.parts import evaluation_mode
 
 ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "center", "right")
 
@@ -23,14 +24,8 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
     """
     kept = []
     handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
+    with evaluation_mode(model), handle:
         logits = model(images)
-    finally:
-        handle.remove()
-        for module, training in modes.items():
-            module.training = training
     maps = kept[0]
     scores = logits.gather(1, classes[:, None])  # of the class, before the softmax
     (gradients,) = torch.autograd.grad(scores.sum(), maps)
