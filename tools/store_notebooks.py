@@ -4,8 +4,8 @@
 
 Each notebook (default: all) runs as a learner would run it, on CIFAR-10, with this
 environment's kernel; it is written only if all its cells ran. Progress bars and
-widget state are left out, and figures are compressed. Then it runs again on the
-drawn shapes, only to be timed. The times go to results/notebooks.json.
+widget state are left out, and figures are compressed. The times go to
+results/notebooks.json.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from s10.runtime.device import describe_device, pick_device, pick_precision
 TIMES = pairs.NOTEBOOKS.parent / "results" / "notebooks.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COLORS = 256
-SETUP = "setup()"  # in the cell with the tag "setup"
 # What tqdm draws: a carriage return, then "title:  10%|# | 1/10 [times]", or spaces that erase
 # it. Anything else in the same output, such as an epoch's line or a warning, stays.
 BAR = re.compile(r"\r(?:[^\r\n|]*\|[^\r\n|]*\| \d+/\d+ \[[^\r\n\]]*\] *| *)")
@@ -64,21 +63,6 @@ def store(path: Path) -> float:
             cell.outputs = merge_streams([output for output in outputs if is_stored(output)])
     pairs.write(path, notebook.cells)
     return seconds
-
-
-def time_on_shapes(path: Path) -> float:
-    """Seconds that the notebook takes on the drawn shapes; writes nothing.
-
-    Notebook 0, which has no setup cell, runs as it is.
-    """
-    notebook = nbformat.read(path, 4)
-    for cell in notebook.cells:
-        if "setup" not in cell.metadata.get("tags", ()):
-            continue
-        if SETUP not in cell.source:
-            raise ValueError(f"the setup cell of {path.name} has no call of {SETUP}")
-        cell.source = cell.source.replace(SETUP, 'setup(data="shapes")')
-    return run(notebook)
 
 
 def clean(output):
@@ -140,11 +124,9 @@ def main() -> None:
     for path in paths:
         code = commit()  # before the run, which changes the notebook
         seconds = store(path.with_suffix(".ipynb"))
-        on_shapes = time_on_shapes(path.with_suffix(".ipynb"))
-        print(f"{path.stem}: {seconds:.0f} s, on shapes {on_shapes:.0f} s", flush=True)
+        print(f"{path.stem}: {seconds:.0f} s", flush=True)
         times[path.stem] = {
             "seconds": round(seconds),
-            "seconds_on_shapes": round(on_shapes),
             "device": describe_device(device),
             "precision": pick_precision("auto", device).name,
             "versions": versions(),

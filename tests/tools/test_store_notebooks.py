@@ -92,16 +92,6 @@ def test_a_compressed_figure_looks_the_same(store):
     assert np.abs(pixels[0] - pixels[1]).mean() < 1
 
 
-@pytest.mark.parametrize("name", NAMES[1:])
-def test_every_notebook_with_a_data_set_can_be_timed_on_the_shapes(store, name, monkeypatch):
-    """The call of `setup` in its setup cell is the one that is replaced."""
-    ran = []
-    monkeypatch.setattr(store, "run", lambda notebook: ran.append(notebook) or 1.0)
-    store.time_on_shapes(ROOT / "notebooks" / f"{name}.ipynb")
-    calls = [cell.source for cell in ran[0].cells if 'setup(data="shapes")' in cell.source]
-    assert any("setup()" not in source for source in calls)
-
-
 def test_notebooks_are_found_by_name(store):
     assert [path.stem for path in store.find_scripts([])] == NAMES
     assert [path.stem for path in store.find_scripts(NAMES[1:2])] == NAMES[1:2]
