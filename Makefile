@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 DEMO := s10 train --data shapes --width 8 --epochs 14 --set batch_size=64 --out runs/demo --overwrite
-SMOKE := S10_SMOKE=1 $(BIN)/pytest --quiet --nbval-lax --nbval-current-env \
+# A process for each core, and a thread for each process; a file's tests stay together.
+TEST := OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses=auto --dist=loadfile
+SMOKE := S10_SMOKE=1 $(TEST) --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=1800 notebooks
 
 .PHONY: help demo lab test test-all lint format bench readme figures pairs links notebooks \
@@ -35,12 +37,12 @@ lab: $(READY)
 
 ## run the tests, and all cells of the notebooks at a small size
 test: $(READY)
-	$(BIN)/pytest --quiet
+	$(TEST)
 	$(SMOKE)
 
 ## the same with the tests marked `slow`
 test-all: $(READY)
-	$(BIN)/pytest --quiet -m ""
+	$(TEST) -m ""
 	$(SMOKE)
 
 ## check style and common mistakes

@@ -93,7 +93,7 @@ CLAIMS = [
      == "low resolution first"),
     ("Against this rival Muon gains less, 0.6 to 1.0 points, but it gains with each of the three "
      "seeds. (AdamW even had a little more time.)",
-     len(FAIR) == 3 and 0.6 < FAIR.min() and FAIR.max() < 1.0 < gains("Muon").min()
+     len(FAIR) == 3 and FAIR.min() > 0.6 and FAIR.max() < 1.0 < gains("Muon").min()
      and FAIR_ROW["time"] > 1),
     ("of five that were tried: 0.02, twice that of notebook 3",
      len(TRIED) == 5 and TRIED[max(TRIED)] == 0.02 == 2 * Recipe().lr_max),
