@@ -99,7 +99,7 @@ def first_step_of_adam(function) -> None:
     cases = [(2.0, 0.1, 0.01, 0.05), (-3.0, 0.2, 0.02, 0.1), (0.5, -0.4, 0.1, 0.3)]
     # Here the decay just decides the sign, and here it just does not: so its factor counts.
     cases += [(1.0, -0.09, 0.01, 0.1), (1.0, -0.11, 0.01, 0.1)]
-    # And here a decay that is too small still decides it: so it is not taken for none.
+    # And here a decay that is too small still decides it: so it does not pass for none.
     cases += [(4.0, -0.1, 0.01, 0.1), (4.0, -0.001, 0.01, 0.1)]
     weight, gradient, lr, decay = np.array(cases).T
     no_decay = weight - lr * np.sign(gradient)
