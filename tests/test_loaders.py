@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from s10 import InputError
 from s10.loaders import TrainLoader, derive_seed, epoch_order, eval_loader, set_epoch, shard
+from s10.runtime.signals import SIGNALS
 
 KINDS = ("batched", "albumentations")
 
@@ -131,7 +132,7 @@ def test_worker_processes_change_nothing(few, tiny, workers):
 def test_workers_ignore_signals(few, tiny):
     """Ctrl-C reaches them, too, and the last step still needs its batch."""
     loader = replace(tiny, augment="albumentations").train_loader(few, workers=1).loader
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         loader.worker_init_fn(0)
         assert {signal.getsignal(number) for number in before} == {signal.SIG_IGN}

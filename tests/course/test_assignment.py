@@ -472,7 +472,7 @@ def composed(*steps):
         (composed(PAD, A.CenterCrop(32, 32), FLIP, CUTOUT), {"crop": "shifts nothing"}),
         (torchvision(flip=1.0), {"flip": "yours flips 100%"}),
         (pipeline(flip=False), {"flip": "yours flips 0%"}),
-        (composed(PAD, CROP, FLIP, A.CoarseDropout(**SQUARE, fill=0)), {"CutOut": "yours cuts 5"}),
+        (composed(PAD, CROP, FLIP, A.CoarseDropout(**SQUARE, fill=0)), {"CutOut": "% (p=1"}),
         (composed(PAD, CROP, FLIP, A.CoarseDropout(p=1)), {"CutOut": "cuts out up to "}),
         (pipeline(cutout=0), {"CutOut": "yours has none"}),
         (pipeline(cutout=16), {"CutOut": "yours cuts out up to 16x16, most often 16x16"}),
