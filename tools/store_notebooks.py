@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", metavar="NAME", nargs="*", help="such as 01_lr_range_test")
     paths = find_scripts(parser.parse_args().names)
-    os.environ["S10_STATIC"] = "1"  # a figure in place of the sliders
+    os.environ["S10_STATIC"] = "1"  # a line in place of the sliders
     data = os.environ.get("S10_DATA", pairs.NOTEBOOKS.parent / "data")
     os.environ["S10_DATA"] = str(Path(data).resolve())
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
