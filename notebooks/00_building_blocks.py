@@ -60,12 +60,12 @@ except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
 from s10.course import exercises
 
 # %% [markdown]
-# A *seed* determines the random numbers of a program: with the same seed they are the same again. The
+# A *seed* determines the random numbers of a program: with the same seed they are the same again. Most
 # experiments below that depend on it run with three seeds, so that you see how much is chance.
 #
-# Where you read **Your prediction first**, replace `None` by your guess and run the cell, then the next
-# one; its stored output is folded, so that it does not give the answer away. In an exercise, replace
-# `...` by your code; the last line of the cell checks it.
+# Where you read **Your prediction first**, replace `None` with your guess and run the cell, then the
+# next one; its stored output is folded, so that it does not give the answer away. In an exercise,
+# replace `...` with your code; the last line of the cell checks it.
 
 # %%
 SEEDS = (0, 1, 2)
@@ -299,7 +299,7 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
 # %% [markdown]
 # ## Weight decay: two things with one name
 #
-# Small weights make a smoother function, which often does better on new images. There are two ways to
+# Keeping the weights small often makes a network do better on new images. There are two ways to
 # keep them small, with a factor λ:
 #
 # - **L2**: add λ · w to the gradient (λ · w is the gradient of an extra term ½ λ w² in the loss).
@@ -503,14 +503,14 @@ exercises.blocks.batch_norm(batch_norm)
 # ### train() and eval()
 #
 # At test time an answer must not depend on which other images are in the batch. So batch norm keeps
-# *running statistics*: after each training batch
+# *running statistics*. In every forward pass in training mode, whether or not a weight is updated,
 #
 # running mean ← 0.9 · running mean + 0.1 · mean of the batch,
 #
 # and the same for the variance. After `model.eval()` they take the place of the batch's own;
-# `model.train()` goes back. They start at 0 and 1. (PyTorch calls the 0.1 `momentum`, although it is
-# the share of the *new* value. `BatchNorm1d`, below, does for the columns of a matrix what
-# `BatchNorm2d` does for channels.)
+# `model.train()` goes back. The running mean starts at 0, the running variance at 1. (PyTorch calls the
+# 0.1 `momentum`, although it is the share of the *new* value. `BatchNorm1d`, below, does for the
+# columns of a matrix what `BatchNorm2d` does for channels.)
 
 # %%
 torch.manual_seed(0)
@@ -535,9 +535,9 @@ plt.show()
 # after 60 it is there, and each new batch still moves it a little.
 #
 # What if one forgets `model.eval()`? Take ten classes that are easy to tell apart, clouds of points
-# in the plane. A small network with batch norm learns them, over three seeds. Then test points go
+# in the plane. For each of three seeds, a small network with batch norm learns them. Then test points go
 # through it in batches of 100: with `eval()`; with `train()` and the points in random order; with
-# `train()` and sorted by class, so that each batch has one class only; and at last with `eval()` again.
+# `train()` and sorted by class, so that each batch has one class only; and finally with `eval()` again.
 #
 # **Your prediction first**: order the first three from best to worst.
 
@@ -635,7 +635,7 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 
 # %% [markdown]
 # 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
-# weights. (Instead it can become too large.)
+# weights. (But now the gradient can become too large: 1.3¹⁶ is 67.)
 #
 # Now real layers: 16 convolutions at their initial weights, and the length (norm) of the gradient
 # that each gets from one batch of 64 images; without batch norm and with.
@@ -725,9 +725,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 #
 # ## Questions
 #
-# <details><summary>1. The loss is 2w², and w starts at 1. What is the smallest LR at which gradient descent no longer gets closer to 0?</summary>
+# <details><summary>1. The loss is 3w², and w starts at 1. What is the smallest LR at which gradient descent no longer gets closer to 0?</summary>
 #
-# The gradient is 4w, so each step multiplies w by 1 − 4 · LR. The limit is at LR ½.
+# The gradient is 6w, so each step multiplies w by 1 − 6 · LR. The limit is at LR ⅓.
 # </details>
 #
 # <details><summary>2. About how many steps does an average with β = 0.99 remember?</summary>

@@ -30,8 +30,9 @@
 # On Kaggle, first switch on Internet in the panel on the right. The set-up prints which machine this is
 # and how long the 24 epochs of the assignment (notebook 3) would take on it. It returns the images,
 # `dataset`, and the settings of the assignment's run, `recipe` (notebook 3 goes through them). The
-# network's *width* is the number of channels of its first layer: 64 in the assignment, 16 without a GPU.
-# Where a cell says `env.size(100, smoke=20)`, read 100; the other number is for automatic tests.
+# network's *width* is the number of channels of its first layer: 64 in the assignment, 16 without a
+# GPU. Where a cell says `env.size(100, smoke=20)`, read 100; the other number is for automatic tests.
+# Replace `None` with your predictions and `...` with your code.
 
 # %% tags=["install"]
 try:
@@ -67,7 +68,7 @@ env.add_caption(s10.plot_images(images, names, columns=len(classes), title=title
 # Each pixel is three bytes, 0 to 255. The network wants numbers around zero, so each channel is
 # *normalized*: its mean is subtracted and the rest divided by its standard deviation, both taken over
 # all pixels of all training images. Why around zero? A neuron's output is a weighted sum of its inputs.
-# If all inputs are positive, the gradients of its weights have, for a single image, all the same sign.
+# If all inputs are positive, then for a single image the gradients of its weights all have the same sign.
 # The weights then go up together or down together; to make one larger and another smaller takes a
 # zigzag of steps. (In a convolution the gradients are summed over all positions, and in a batch averaged
 # over the images; both weaken the effect.)
@@ -87,8 +88,9 @@ print("std     ", dataset.std)
 # 1. **pad and crop**: add 4 pixels on each side (here by mirroring the edge), then cut a 32 × 32 window
 #    at a random place ([He et al. 2015](https://arxiv.org/abs/1512.03385), section 4.2);
 # 2. **flip**: mirror left and right, with probability ½;
-# 3. **CutOut**: cover a random 8 × 8 square, which lies entirely inside the image, with the mean color
-#    ([DeVries & Taylor 2017](https://arxiv.org/abs/1708.04552)).
+# 3. **CutOut**: cover a random 8 × 8 square with the mean color ([DeVries & Taylor
+#    2017](https://arxiv.org/abs/1708.04552); here it lies entirely inside the image, in the paper it
+#    may extend beyond the edge).
 #
 # The assignment asks for them as a pipeline of [albumentations](https://albumentations.ai), which
 # takes one image at a time. Here are its steps, each row the same image ten times:
@@ -178,8 +180,9 @@ show(sample_params, BatchTransform, cutout_mask)
 # %% [markdown]
 # ## What the LR does
 #
-# Each training step moves every weight against its gradient; the LR says how far. This loop is the heart
-# of the lesson. `rates` holds the LR of each step:
+# Each training step moves the weights so as to lower the loss (with Adam, against an average of the
+# last gradients); the LR says how far. This loop is the heart of the lesson. `rates` holds the LR of
+# each step:
 
 # %%
 import itertools
@@ -229,9 +232,9 @@ axes = pd.DataFrame({**runs, "a guess": guess}).plot(
 
 # %% [markdown]
 # With the smallest LR the run ends before anything is learned. With the middle one the loss falls. With
-# the largest it shoots up first: each step jumps over the valley that it should descend into, as with
-# the ball of notebook 0. ([Smith 2015](https://arxiv.org/abs/1506.01186) calls the LR the most
-# important setting.)
+# the largest it shoots up first: the steps are too long and jump over the valley that they should
+# descend into, much like the ball of notebook 0. ([Smith 2015](https://arxiv.org/abs/1506.01186) calls
+# the LR the most important setting.)
 #
 # **A range test** finds LRs that work in one short run: start with an LR that is far too small,
 # multiply it after each batch, and watch the loss. In code it is `losses_at` with growing `rates`. Its
@@ -344,10 +347,10 @@ for seed, curve in found.curves.groupby("seed"):
 # keeps away from both.
 #
 # Many tools take the LR at the steepest slope instead. From that, published solutions of this very
-# assignment got suggestions from 4.3e-4 to 5.5e-2. Noise moves the steepest point along the whole
-# fall; where the curve crosses a level is steadier. So our rule uses levels: in the stored tests
-# its LRMAX moves by a factor of 1.4 from seed to seed, the LR of the steepest slope by 2.7. (LRMIN, a
-# single crossing where the curve is still flat, moves by 2.0.)
+# assignment got suggestions from 4.3e-4 to 5.5e-2. Noise moves the steepest point along the whole fall;
+# where the curve crosses a level is steadier. So our rule uses levels: in the stored tests its LRMAX
+# moves by a factor of 1.4 from seed to seed, the LR of the steepest slope by 2.7. (LRMIN, a single
+# crossing where the curve is still flat, moves by 2.0.)
 
 # %% [markdown]
 # And in your run? `lr_max` and `lr_min` are our rule's, `steepest` is the LR at the steepest slope of the

@@ -14,7 +14,7 @@
 #
 # **You will learn** how the learning rate (LR) moves during the 24 epochs and why: the triangular
 # cyclic LR, the one-cycle policy for LR and momentum, the arithmetic of its peak, what
-# "annihilation" is, and what the cycle brings over a constant LR.
+# "annihilation" is, and how the cycle compares with a constant LR.
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
@@ -25,6 +25,10 @@
 
 # %% [markdown]
 # ## Set-up
+#
+# As in notebook 1: `dataset` has the images, `recipe` the settings of the assignment's run. Where a cell
+# says `env.size(8, smoke=2)`, read 8; the other number is for automatic tests. Replace `None` with your
+# predictions and `...` with your code.
 
 # %% tags=["install"]
 try:
@@ -249,7 +253,7 @@ show(s10.OneCycle)
 # ## Move it yourself
 #
 # The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
-# middle of the run and starts at a tenth of LRMAX.
+# middle of the run and starts at a tenth of LRMAX (epoch 12, div 10).
 
 # %%
 from s10.course.explorer import explore_one_cycle
@@ -306,16 +310,16 @@ if len(seeds):
     print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_string())
 
 # %% [markdown]
-# With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead of
-# the best constant LR, 0.003, and the constant LRMAX ends lowest. A likely reason: the cycle begins with
-# small LRs, so the first, wild gradients do little damage, and ends with small ones, so the weights can
-# settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes the second
-# away.
+# With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
+# of the best constant LR, 0.003, and the constant LRMAX ends lowest. A likely reason: the cycle begins
+# with small LRs, so the first, wild gradients do little damage, and ends with small ones, so the
+# weights can settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes
+# the second away (and lengthens the rise).
 #
 # ## Does a large LR regularize?
 #
 # Smith & Topin saw training with large LRs end with better test results than the training loss would
-# suggest: the large LR *regularizes*. Their explanation is that a large step cannot stay in a narrow
+# suggest: the large LR *regularizes*. A common explanation is that a large step cannot stay in a narrow
 # valley of the loss, only in a wide one, and that networks in wide valleys do better on new images.
 # ([Keskar et al. 2016](https://arxiv.org/abs/1609.04836) found wider valleys and better test results
 # with small batches, whose gradients are noisier.) It is a hypothesis, and disputed: a network can be
@@ -355,9 +359,9 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# Is "peak at the end" lower with each seed? Then the small LRs at the end do much of the work. If it is
-# level with one cycle, the slow start is the likelier reason; if the seeds disagree, three short runs
-# cannot tell.
+# Is "peak at the end" lower with each seed? Then the small LRs at the end probably do much of the work
+# (this variant also rises more slowly). If it is level with one cycle, the slow start is the likelier
+# reason; if the seeds disagree, three short runs cannot tell.
 #
 # ## Recap
 #

@@ -12,10 +12,10 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/s10-course/s10/blob/main/notebooks/03_train_24_epochs.ipynb)
 # [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/03_train_24_epochs.ipynb)
 #
-# **You will learn** what a residual network is and why it has shortcuts; to build the assignment's
-# network block by block; to train it for 24 epochs with the one-cycle policy; to read what came out:
-# curves, class-wise accuracy, confusion matrix, misclassified images; and to see what the network
-# looks at.
+# **You will learn** what a residual network is and why it has shortcuts; how to build the assignment's
+# network block by block; how to train it for 24 epochs with the one-cycle policy; how to read what came
+# out: curves, class-wise accuracy, confusion matrix, misclassified images; and how to see what the
+# network looks at.
 #
 # **You need** notebooks 0 to 2: batch norm, momentum, weight decay and label smoothing are taught in
 # notebook 0, LRMIN and LRMAX in notebook 1, the one-cycle schedule in notebook 2.
@@ -605,7 +605,7 @@ if dataset.name == "cifar10":
 print(by_class.sort_values(by_class.columns[0]).to_string(float_format="{:.1%}".format))
 
 # %% [markdown]
-# And its confusion matrix and most confident mistakes, among which one may find wrong labels. (Nothing
+# And its confusion matrix and most confident mistakes, some of which may have wrong labels. (Nothing
 # is shown here for data other than CIFAR-10.)
 
 # %%
@@ -619,7 +619,7 @@ if full_width:
 # ## The mistakes themselves
 #
 # Those of your network, the most confident ones first. Some may be poor images or wrong labels; others
-# make one ask what the network relies on: background, color, pose?
+# raise the question of what the network relies on: background, color, pose?
 
 # %%
 env.add_caption(s10.plot_misclassified(dataset.test_images, result.predictions, count=15))
@@ -765,9 +765,10 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #
 # - **Where are the errors?** A few classes and a few pairs have more than their share. Which pairs
 #   share shape or background?
-# - **Train or test?** If the training accuracy is far above the test accuracy, the network
-#   memorizes: augment more, decay more. If both are low and close, it is too small or too briefly
-#   trained: that is the case of the quarter-width network.
+# - **Train or test?** If the training accuracy is far above the test accuracy, the network memorizes:
+#   augment more, decay more. If both are low and close, the network is too small, too briefly trained,
+#   too strongly regularized, or trained at an unsuitable LR. (The quarter-width network has the recipe
+#   of the full one and ends lower in both: there its size is the likely reason.)
 # - **Is a difference real?** 10,000 test images give an accuracy of 90 % with a standard error of
 #   0.3 points, and another seed moves it by about as much. Between two single runs a difference of that
 #   size means nothing: run several seeds, and compare seed with seed.
@@ -837,14 +838,15 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points. Smaller differences count
-# only if all seeds agree, and three are few. What helps in 5 epochs on 10,000 images need not help in 24
-# on 50,000: to find out, train with `recipe` in place of `short`, on `dataset`.
+# On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points. Do not trust a difference
+# of about that size unless all seeds agree; and three seeds agree by chance alone in one case of four.
+# What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
+# `recipe` in place of `short`, on `dataset`.
 #
 # ## Recap
 #
 # 1. A deep stack of plain layers trained much worse than a shallow one; with shortcuts, x + F(x), about
-#    as well. Doing nothing is F = 0, which is easy to learn.
+#    as well. The usual explanation: doing nothing is then F = 0, which is easy to learn.
 # 2. The loop is forward, loss, backward, step, and after each batch a step of the schedule.
 # 3. While the LR is large the test accuracy jumps; it settles as the LR falls. Judge the last epoch.
 # 4. One number hides much: look at classes, at pairs of classes, at single images, and at what the network

@@ -92,8 +92,9 @@ CLAIMS = [
         np.round(costs("SGD instead of Adam"), 1)) == [0.1, 0.8]),
     ("it is better by 0.3 to 0.4", len(costs("std of single images")) == 3
      and within(costs("std of single images"), -0.4, -0.25)),
-    ("one line of a loop that is not shown costs more than any other single difference here",
-     measured.pitfall_costs("cifar10", 16)["pitfall"][0] == "schedule stepped once an epoch"),
+    ("cost 9 points, the most of all differences found in the five (one seed each)",
+     within(costs("schedule stepped once an epoch"), 8.5, 9.5)
+     and measured.pitfall_costs("cifar10", 16)["pitfall"][0] == "schedule stepped once an epoch"),
     ("in each row of the table the whole is more than the sum", bool(
         measured.parts_and_whole("cifar10", 16).eval("`the whole` > `sum of the parts`").all())),
     ("in the first by no more than noise, in the others by 2 to 7 points",
