@@ -30,7 +30,6 @@ from common import (
     read_rows,
     recipe_file,
     scores,
-    stored_run,
     train,
 )
 
@@ -50,10 +49,12 @@ FULL = ("whole", "the whole recipe")  # kind and name of the full recipe in the 
 
 def copy_stored_run(recipe: Recipe, fingerprint: str, out: Path) -> bool:
     """Copy row and curve from a stored run of this recipe on these images, if there is one."""
-    folder = stored_run(recipe, fingerprint)
-    if folder is None:
+    folder = RESULTS / f"{recipe.data}-width{recipe.width}" / f"seed{recipe.seed}"
+    if not (folder / "summary.json").exists():
         return False
     found = json.loads((folder / "summary.json").read_text())
+    if recipe.differences(found["recipe"]) or found["dataset"]["fingerprint"] != fingerprint:
+        return False
     kind, name = FULL
     row = {
         **found["versions"], **found["recipe"], **found, **scores(found),

@@ -117,16 +117,6 @@ def scores(row: dict) -> dict:
     return {name: round(row[name], 5) for name in SCORES}
 
 
-def stored_run(recipe: Recipe, fingerprint: str) -> Path | None:
-    """The folder in results/ of a run of this recipe on these images, if there is one."""
-    folder = RESULTS / f"{recipe.data}-width{recipe.width}" / f"seed{recipe.seed}"
-    if not (folder / "summary.json").exists():
-        return None
-    found = json.loads((folder / "summary.json").read_text())
-    same = found["dataset"]["fingerprint"] == fingerprint
-    return folder if same and not recipe.differences(found["recipe"]) else None
-
-
 def missing_runs(
     runs: list[tuple[str, str, Recipe]], dataset: ImageDataset, out: Path
 ) -> list[tuple[str, str, Recipe]]:
