@@ -12,7 +12,7 @@ SMOKE := S10_SMOKE=1 $(TEST) --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=1800 notebooks
 
 .PHONY: help demo lab test test-all lint format bench readme figures pairs links notebooks \
-	colab-check clean
+	site colab-check clean
 
 ## list the targets
 help:
@@ -80,6 +80,12 @@ links: $(READY)
 ## run the notebooks on CIFAR-10 and store their outputs (half an hour on 2 cores)
 notebooks: $(READY)
 	$(BIN)/python tools/store_notebooks.py
+
+## build the course as a web page, in build/site
+site: $(READY)
+	$(PIP_INSTALL) --editable '.[site]'
+	$(BIN)/sphinx-build -qE -c docs -d build/doctrees . build/site
+	@echo "open build/site/index.html"
 
 ## check that installing s10 leaves Colab's packages alone
 colab-check:

@@ -1,8 +1,8 @@
 """s10: train a small residual network on CIFAR-10 in 24 epochs with the one-cycle policy.
 
-import s10
-dataset = s10.load_dataset("shapes")
-model = s10.CustomResNet(width=16)
+>>> import s10
+>>> dataset = s10.load_dataset("shapes")
+>>> model = s10.CustomResNet(width=16)
 """
 
 import os

@@ -57,28 +57,28 @@ class Recipe:
         InputError: a value makes no sense; the message names the field.
     """
 
-    data: str = "cifar10"  # cifar10, shapes or folder:PATH
-    width: int = 64  # channels of the prep layer; 16 for a CPU
-    seed: int = 0  # of initial weights, order of the images, augmentation
-    precision: str = "auto"  # the fastest that the device computes natively
+    data: str = "cifar10"  #: cifar10, shapes or folder:PATH
+    width: int = 64  #: channels of the prep layer; 16 for a CPU
+    seed: int = 0  #: of initial weights, order of the images, augmentation
+    precision: str = "auto"  #: the fastest that the device computes natively
 
-    epochs: int = 24  # assignment
-    batch_size: int = 512  # assignment
-    augment: str = "batched"  # or albumentations: the same distribution, slower
-    pad: int = 4  # assignment: pixels on each side before the random crop
-    pad_mode: str = "reflect"  # no artificial edges; "constant" fills with the mean color
-    flip: bool = True  # assignment: horizontally, with probability ½
-    cutout: int = 8  # assignment: side of the square in pixels; 0 for none
+    epochs: int = 24  #: assignment
+    batch_size: int = 512  #: assignment
+    augment: str = "batched"  #: or albumentations: the same distribution, slower
+    pad: int = 4  #: assignment: pixels on each side before the random crop
+    pad_mode: str = "reflect"  #: no artificial edges; "constant" fills with the mean color
+    flip: bool = True  #: assignment: horizontally, with probability ½
+    cutout: int = 8  #: assignment: side of the square in pixels; 0 for none
 
-    peak_epoch: float = 5  # assignment: the LR peaks at the end of this epoch
-    lr_max: float = 0.01  # LRMAX; the range test gives half of it, and both do equally well
-    lr_min: float = 0.00001  # LRMIN, at the start and at the end: no annihilation
-    momentum_max: float = 0.95  # β1 of Adam, which falls while the LR rises (Smith 2018)
+    peak_epoch: float = 5  #: assignment: the LR peaks at the end of this epoch
+    lr_max: float = 0.01  #: LRMAX; the range test gives half of it, and both do equally well
+    lr_min: float = 0.00001  #: LRMIN, at the start and at the end: no annihilation
+    momentum_max: float = 0.95  #: β1 of Adam, which falls while the LR rises (Smith 2018)
     momentum_min: float = 0.85
 
-    beta2: float = 0.99  # Adam forgets gradient sizes faster than with 0.999: runs are short
-    weight_decay: float = 0.1  # decoupled, as in AdamW: an L2 term would be rescaled by Adam
-    label_smoothing: float = 0.1  # in training only; reported losses are plain cross-entropy
+    beta2: float = 0.99  #: Adam forgets gradient sizes faster than with 0.999: runs are short
+    weight_decay: float = 0.1  #: decoupled, as in AdamW: an L2 term would be rescaled by Adam
+    label_smoothing: float = 0.1  #: in training only; reported losses are plain cross-entropy
 
     def __post_init__(self):
         for name, value in vars(self).items():

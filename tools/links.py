@@ -25,6 +25,7 @@ PLAIN = re.compile(
 )
 COLAB = re.compile(r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/")
 KAGGLE = re.compile(r"(https://kaggle\.com/kernels/welcome\?src=)https://[\w./-]+?/blob/")
+PAGES = re.compile(r"(?<=\[web page\]\()https://[\w-]+\.github\.io/[\w.-]+/")
 BADGE = re.compile(r"\[!\[Open in \w+\]\([^)]+\)\]\([^)]+\)")
 TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- end -->)", re.S)
 
@@ -37,9 +38,9 @@ def address(root: Path) -> str:
 
 def update_addresses(text: str, url: str) -> str:
     """The text with `url` in every place that names the repository."""
-    owner_and_name = "/".join(url.split("/")[-2:])
-    text = PLAIN.sub(url, text)
-    text = COLAB.sub(f"https://colab.research.google.com/github/{owner_and_name}/blob/", text)
+    owner, name = url.split("/")[-2:]
+    text = PAGES.sub(f"https://{owner.lower()}.github.io/{name}/", PLAIN.sub(url, text))
+    text = COLAB.sub(f"https://colab.research.google.com/github/{owner}/{name}/blob/", text)
     return KAGGLE.sub(rf"\g<1>{url}/blob/", text)
 
 

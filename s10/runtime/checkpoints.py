@@ -36,10 +36,10 @@ class Checkpointer(Hook):
         minutes: between two checkpoints within an epoch.
         context: the processes that train together; the main process writes.
 
-    Raises (from `fit`):
-        InputError: the checkpoint is of another recipe, other classes or other images, or
-            the folder holds one and `resume` is false, or another process uses it.
-        DamagedCheckpoint: no checkpoint is intact.
+    Raises:
+        InputError: by `fit`, if the checkpoint is of another recipe, other classes or other
+            images, or the folder holds one and `resume` is false, or another process uses it.
+        DamagedCheckpoint: by `fit`, if no checkpoint is intact.
     """
 
     def __init__(

@@ -50,9 +50,13 @@ def test_a_new_address_reaches_every_place(copy, capsys):
     after = read_all(copy)
     assert not any(name in text for text in after.values())
     assert sum(text.count("some-one/an.other_repo") for text in after.values()) == places
+    assert "(https://some-one.github.io/an.other_repo/)" in after[copy / "README.md"]
     # Nothing else changed.
+    owner, repository = name.split("/")
     for path, text in before.items():
-        assert after[path].replace("some-one/an.other_repo", name) == text
+        back = after[path].replace("some-one/an.other_repo", name)
+        back = back.replace("some-one.github.io/an.other_repo", f"{owner}.github.io/{repository}")
+        assert back == text
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,13 @@ def test_a_new_address_reaches_every_place(copy, capsys):
 def test_each_kind_of_place(place):
     text = place.replace("{}", "https://github.com/owner/name")
     assert links.update_addresses(text, OTHER) == place.replace("{}", OTHER)
+
+
+def test_the_web_page_has_the_owner_in_lower_case():
+    text = links.update_addresses(
+        "[web page](https://owner.github.io/name/)", "https://github.com/Ann/S.10"
+    )
+    assert text == "[web page](https://ann.github.io/S.10/)"
 
 
 def test_other_repositories_keep_their_addresses():
