@@ -54,6 +54,8 @@ html_use_index = False
 pygments_dark_style = "github-dark"
 
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # which has tables
+nb_render_image_options = {"width": "100%"}  # With a width, a click shows the whole figure.
 nb_code_prompt_show, nb_code_prompt_hide = "Show the {type}", "Hide the {type}"
 myst_enable_extensions = ["attrs_inline", "html_image"]
 myst_heading_anchors = 3

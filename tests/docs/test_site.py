@@ -69,8 +69,12 @@ def site(folder):
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
+        # Playwright's own Chromium, or else the system's.
+        own = Path(playwright.chromium.executable_path).exists()
         try:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+            browser = playwright.chromium.launch(
+                executable_path=None if own else shutil.which("chromium")
+            )
         except sync_api.Error:
             pytest.skip("no browser here: `.venv/bin/playwright install chromium` installs one")
         yield browser
@@ -124,6 +128,7 @@ def test_a_page_loads_and_fits_a_phone(visit, name):
     assert page.title()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert page.eval_on_selector_all("article *, header *", STICKING_OUT) == []
+    assert "| ---" not in page.locator("[role=main]").inner_text()
     broken = "all => all.filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
     assert page.eval_on_selector_all("img", broken) == []
 
@@ -214,6 +219,8 @@ def test_figures_are_legible_in_light_and_dark(visit, scheme, dark):
     assert figures.count() >= 4
     for figure in figures.all():  # black on white, as it was drawn
         assert figure.evaluate(color) == [255, 255, 255]
+    with page.expect_navigation(url="**/*.png"):  # a click shows it as large as it is
+        figures.first.click()
 
 
 def test_the_explorer_has_the_numbers_of_one_cycle(visit):
