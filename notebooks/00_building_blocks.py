@@ -209,7 +209,7 @@ plt.show()
 # Write Adam's step. `gradients` are those of one weight, the newest last. Return the change of the
 # weight in the newest step. (Leave out ε.)
 
-# %%
+# %% tags=["exercise-0.1"]
 def adam_step(gradients, lr, beta1, beta2):
     ...
 
@@ -371,7 +371,7 @@ print("closer to 0 with Adam and L2, you said:", my_smaller)
 # ### Exercise 0.2
 # What is the lowest possible loss with these targets, to three decimals?
 
-# %%
+# %% tags=["exercise-0.2"]
 lowest = None
 exercises.blocks.lowest_loss(lowest)
 
@@ -480,7 +480,7 @@ plt.show()
 # Write batch norm as it is in training. `x` has the shape (N, C, H, W), `scale` and `shift` (C,).
 # The variance divides by the number of values, not by one less: `correction=0`.
 
-# %%
+# %% tags=["exercise-0.3"]
 def batch_norm(x, scale, shift):
     ...
 

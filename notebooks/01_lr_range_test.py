@@ -125,7 +125,7 @@ env.add_caption(s10.plot_images(np.concatenate([*rows.values()]), title=title), 
 # ### Exercise 1.1
 # How many different images can the three steps make of one, at most? Write the number, or the product.
 
-# %%
+# %% tags=["exercise-1.1"]
 versions = None  # for example 3 * 5 * 7
 exercises.lr_range.versions_of_one_image(versions)
 
@@ -146,7 +146,7 @@ exercises.lr_range.versions_of_one_image(versions)
 # first column of each image's square. Return a new tensor in which these squares, `size` × `size`,
 # are 0. A loop is fine.
 
-# %%
+# %% tags=["exercise-1.2"]
 def cutout(images, top, left, size):
     ...
 
@@ -265,7 +265,7 @@ figures.lr_range_anatomy()
 # The LR must run from `low` to `high` in equal *factors*, in `steps` steps. Write the LR of one of them:
 # step 0 has `low`, and the last one, `steps - 1`, has `high`.
 
-# %%
+# %% tags=["exercise-1.3"]
 def exponential_lr(step, steps, low, high):
     ...
 
@@ -374,7 +374,7 @@ for name, value in (("lr_max", found.lr_max), ("lr_min", found.lr_min)):
 # loss to the lowest one) is done. `rates` and `losses` are NumPy arrays of the same length. The losses
 # are noisy: they may cross a level more than once.
 
-# %%
+# %% tags=["exercise-1.4"]
 def where_the_fall_begins(rates, losses):
     ...
 
@@ -403,7 +403,7 @@ show(s10.lr_finder.choose_from_loss)
 # Three seeds give three values of LRMAX. Make one number of them: their mean *on the log scale*, since
 # LRs are compared by their ratio. `values` is a NumPy array of three LRs.
 
-# %%
+# %% tags=["exercise-1.5"]
 def middle_of_seeds(values):
     ...
 

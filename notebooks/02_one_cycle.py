@@ -81,7 +81,7 @@ s10.plot_schedule(rates, None, steps_per_epoch, title=title)
 # Write the triangular LR. It rises from `low` (step 0) to `high` (step `half_cycle`), falls back to
 # `low` in as many steps, and starts again.
 
-# %%
+# %% tags=["exercise-2.1"]
 def triangular(step, half_cycle, low, high):
     ...
 
@@ -149,7 +149,7 @@ for step in (0, 1, peak // 2, peak, peak + 1, (peak + last) // 2, last):
 # Another run: 45,000 images, batches of 256, 30 epochs, the peak at the end of epoch 6. Fill in: steps
 # per epoch, step of the peak, last step (both counted from 0).
 
-# %%
+# %% tags=["exercise-2.2"]
 steps = (None, None, None)
 exercises.one_cycle.steps_of_the_run(steps)
 
@@ -168,7 +168,7 @@ exercises.one_cycle.steps_of_the_run(steps)
 # last step of epoch 5) and back to 0.001 (the last step of epoch 24). (LRMIN is 0.001 here, a hundred
 # times ours, so that one can see it in a figure.)
 
-# %%
+# %% tags=["exercise-2.3"]
 def one_cycle_lr(step):
     ...
 
@@ -194,7 +194,7 @@ exercises.one_cycle.one_cycle_lr(one_cycle_lr)
 # as `pct_start`, the fraction of the run that is spent rising: the peak is at step
 # `pct_start * total_steps - 1`. Which number puts it at the end of epoch 5 of the assignment's 24?
 
-# %%
+# %% tags=["exercise-2.4"]
 pct_start = None
 exercises.one_cycle.fraction_of_the_rise(pct_start)
 
@@ -229,7 +229,7 @@ figures.annihilation()
 # 2.3? Look up what `div_factor` and `final_div_factor` mean: [the
 # documentation](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html).
 
-# %%
+# %% tags=["exercise-2.5"]
 arguments = dict(max_lr=None, div_factor=None, final_div_factor=None)
 exercises.one_cycle.factors_without_annihilation(arguments)
 

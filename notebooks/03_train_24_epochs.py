@@ -129,7 +129,7 @@ figures.bottleneck()
 # How many parameters do a 3×3 convolution from 64 to 128 channels, without bias, and the batch norm
 # after it have together? (What batch norm learns, and what it only measures, is in notebook 0.)
 
-# %%
+# %% tags=["exercise-3.1"]
 parameters = None
 exercises.network.parameters_of_a_block(parameters)
 
@@ -194,7 +194,7 @@ print("after down_block ", tuple(down_block(8, 16)(x).shape))
 # ### Exercise 3.2
 # The drawing is at width 64. What is the shape of a batch of 512 images after layer 2 at width *32*?
 
-# %%
+# %% tags=["exercise-3.2"]
 shape = (None, None, None, None)
 exercises.network.shape_after_layer2(shape)
 
@@ -211,7 +211,7 @@ exercises.network.shape_after_layer2(shape)
 # Write the residual block of the assignment: x + (conv → BN → ReLU → conv → BN → ReLU)(x). You may
 # use `conv_block`.
 
-# %%
+# %% tags=["exercise-3.3"]
 class MyResBlock(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -296,7 +296,7 @@ for width in (64, 32, 16):
 # single pixel has the field 1 and the jump 1. (A 2×2 max pooling is the layer (2, 2); prep to layer 2 are
 # `[(3, 1), (3, 1), (2, 2), (3, 1), (3, 1), (3, 1), (2, 2)]`.)
 
-# %%
+# %% tags=["exercise-3.4"]
 def receptive_field(layers):
     ...
 
@@ -322,7 +322,7 @@ exercises.network.receptive_field(receptive_field)
 # `channels_in` to `channels_out` channels, then a `conv_block`; its shortcut is a projection, a 1×1
 # convolution without bias. Return their sum. What must the projection do so that the two shapes match?
 
-# %%
+# %% tags=["exercise-3.5"]
 class ProjectionBlock(nn.Module):
     def __init__(self, channels_in, channels_out):
         super().__init__()
@@ -395,7 +395,7 @@ show(s10.train_epoch, s10.evaluate)
 # Many training loops average the accuracies of the batches. That is wrong if the last batch is
 # smaller. `batches` is a list of (correct, images): write the accuracy over all images.
 
-# %%
+# %% tags=["exercise-3.6"]
 def accuracy_over_batches(batches):
     ...
 
@@ -556,7 +556,7 @@ plot_ablation(table, full.std())
 # ### Exercise 3.7
 # Write the accuracy of each class. `matrix` is a NumPy array.
 
-# %%
+# %% tags=["exercise-3.7"]
 def class_accuracy(matrix):
     ...
 

@@ -120,7 +120,7 @@ print(eva4.log()[["epoch", "lr", "momentum"]].head(6).to_string(index=False, flo
 # LRMAX in epoch 5, and in another one back to a tenth of it in epoch 24. The check compares it with
 # the log.
 
-# %%
+# %% tags=["exercise-4.1"]
 LR_MAX = 1e-4 + (1 - 1e-4) / 19
 
 
@@ -193,7 +193,7 @@ print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest
 # from LRMAX / 10 at step 0 to LRMAX at step 0.2 · 2352 − 1 = 469.4. The log's first LR was printed
 # after 98 steps. Which LRMAX follows from it? (It should be close to the fitted one.)
 
-# %%
+# %% tags=["exercise-4.2"]
 def lr_max_from(lr):
     ...
 
@@ -384,7 +384,7 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 # shrinks the weight directly by lr · decay · its old value. Write the first step of Adam with either;
 # without decay the weight changes by −lr · g / |g| for a gradient g.
 
-# %%
+# %% tags=["exercise-4.3"]
 def first_step(weight, gradient, lr, decay, decoupled):
     """The weight after the step."""
     ...
@@ -417,7 +417,7 @@ exercises.submissions.first_step_of_adam(first_step)
 # them once more. How small can the loss get, with ten classes? (Think of a network that is sure and
 # right.)
 
-# %%
+# %% tags=["exercise-4.4"]
 lowest = None
 exercises.submissions.lowest_loss(lowest)
 
@@ -625,7 +625,7 @@ from s10.submissions.plots import plot_anonymous_runs
 
 plot_anonymous_runs(measured.anonymous_runs())
 
-# %%
+# %% tags=["exercise-4.5"]
 diagnosis = {"A": None, "B": None, "C": None}  # in words, or one of the names in the list above
 exercises.submissions.diagnose(diagnosis)
 

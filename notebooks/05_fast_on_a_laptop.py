@@ -91,7 +91,7 @@ _ = shares[::-1].plot.barh(figsize=(7, 2.2), xlabel="share of the time", title=t
 # How many multiplications does a convolution make for one image in the forward pass? Its kernel is
 # square (3 for 3×3), it has no bias, and each of its output channels has side × side pixels.
 
-# %%
+# %% tags=["exercise-5.1"]
 def multiplications(channels_in, channels_out, kernel, side):
     ...
 
@@ -182,7 +182,7 @@ figures.patch_correlation(dataset)
 # Write it. `covariance` is a symmetric matrix C; find a matrix W for which W·C·Wᵀ is the identity.
 # (`np.linalg.eigh(C)` returns the variances and, as columns, their directions.)
 
-# %%
+# %% tags=["exercise-5.2"]
 import numpy as np
 
 
@@ -268,7 +268,7 @@ print("singular values of M·Mᵀ·M:      ", [round(s, 3) for s in torch.linalg
 # How many of these iterations does it take until a singular value of 0.01 is above 0.5? (Think first:
 # as long as s is small, s³ hardly matters. Then compute.)
 
-# %%
+# %% tags=["exercise-5.3"]
 iterations = None
 exercises.speed.iterations_above_half(iterations)
 
@@ -338,7 +338,7 @@ print(pd.DataFrame(rows).to_string(index=False))
 # ### Exercise 5.4
 # With random flips: what fraction of the images has been seen *both* ways after so many epochs?
 
-# %%
+# %% tags=["exercise-5.4"]
 def seen_both_ways(epochs):
     ...
 
