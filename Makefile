@@ -12,7 +12,7 @@ SMOKE := S10_SMOKE=1 $(TEST) --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=1800 notebooks
 
 .PHONY: help demo lab test test-all lint format bench readme figures pairs links notebooks \
-	site colab-check clean
+	handout site colab-check clean
 
 ## list the targets
 help:
@@ -80,6 +80,10 @@ links: $(READY)
 ## run the notebooks on CIFAR-10 and store their outputs (half an hour on 2 cores)
 notebooks: $(READY)
 	$(BIN)/python tools/store_notebooks.py
+
+## write the notebooks for students, without solutions, into build/handout
+handout: $(READY)
+	$(BIN)/python tools/handout.py
 
 ## build the course as a web page, in build/site
 site: $(READY)

@@ -242,7 +242,7 @@ exercises.network.residual_block(MyResBlock)
 # either way one number a channel is left), and one linear layer makes ten logits of them. The
 # softmax is not here: PyTorch's cross-entropy contains it.
 
-# %% jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 class ResBlock(nn.Module):  # the solution of exercise 3.3, so that the notebook runs without yours
     def __init__(self, channels):
         super().__init__()

@@ -34,6 +34,21 @@ compare what it defines with the assignment, line by line. It looks for these na
 Exit status: 0 if all that is there passes, 1 if not, 2 if there is nothing to check.
 """
 
+GRADE = """\
+Grade the notebooks of a class: a table with a row for each file in FOLDER and below it, and a
+column for each exercise with its points; `feedback` has the hints for those that are not solved.
+Files may be renamed, have added cells, and cells that are broken or were never run: of a notebook
+only the cells of the exercises run, and those that they need.
+
+THIS RUNS THE STUDENTS' CODE. Each notebook has a kernel of its own, in an empty folder and with a
+time limit, so that an endless loop or a crash costs one exercise and not the table. That does not
+protect your files, or the grades, from code that means harm. Use a container or a throw-away
+account, without network, with nothing in it that you would miss. The checks come from this s10,
+not from the notebook; still, code that wants to deceive them can.
+
+Exit status: 0 if at least one file was graded, 2 if none was.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports errors in one line."""
@@ -60,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_lr_range(commands.add_parser("lr-range", help="find LRMIN and LRMAX by a range test"))
     _add_evaluate(commands.add_parser("evaluate", help="test a trained network again"))
     _add_check(commands.add_parser("check", help="does your own code meet the assignment?"))
+    _add_grade(commands.add_parser("grade", help="which exercises the notebooks of a class solve"))
     _add_predict(commands.add_parser("predict", help="what a trained network sees in pictures"))
     commands.add_parser("submissions", help="the five published submissions, stated and measured")
     _add_info(commands.add_parser("info", help="versions, device, data, and minutes of a run here"))
@@ -152,6 +168,22 @@ def _add_check(command) -> None:
     command.add_argument("file", metavar="FILE.py", help="your code")
 
 
+def _add_grade(command) -> None:
+    command.description = GRADE
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.add_argument("folder", metavar="FOLDER", help="the folder of the notebooks")
+    command.add_argument("--out", metavar="FILE", default="grades.csv", help="(grades.csv)")
+    command.add_argument("--overwrite", action="store_true", help="replace that file")
+    command.add_argument(
+        "--points", action="append", type=_points, default=[], metavar="EXERCISE=N",
+        help="such as 1.4=2; may be repeated (1 for each exercise)",
+    )  # fmt: skip
+    command.add_argument(
+        "--seconds", type=_at_least(1), default=60, metavar="N",
+        help="limit for a cell (60); for the cells of a notebook it is five times as long",
+    )  # fmt: skip
+
+
 def _add_predict(command) -> None:
     command.description = (
         "Print the three most probable classes of each picture, and a warning if it is unlike the "
@@ -235,6 +267,11 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"must be FIELD=VALUE, not {text}")
     return field.strip(), value.strip()
+
+
+def _points(text: str) -> tuple[str, float]:
+    number, value = _setting(text)
+    return number, _at_least(0, float)(value)
 
 
 def _at_least(low: int, kind: type = int):

@@ -1,4 +1,4 @@
-"""The command line: train, lr-range, evaluate, check, predict, submissions, info."""
+"""The command line: train, lr-range, evaluate, check, grade, predict, submissions, info."""
 
 import errno
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s10.cli.arguments import make_parser, recipe_from_options
 from s10.cli.check import check
+from s10.cli.grade import grade
 from s10.cli.lr_range import lr_range
 from s10.cli.pictures import UNLIKE, predict
 from s10.cli.pretrained import find_run
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         "lr-range": lr_range,
         "evaluate": evaluate,
         "check": check,
+        "grade": grade,
         "predict": predict_pictures,
         "submissions": submissions,
         "info": info,

@@ -15,16 +15,16 @@ _quiet = False
 
 
 class BatchBar:
-    """Iterate over batches under a progress bar.
+    """Iterate over batches, or other things, under a progress bar.
 
     The bar is plain text, also in a notebook, where a widget would be lost at a
     reconnect. Without a terminal to draw on, there is none.
     """
 
-    def __init__(self, batches: Iterable, title: str = ""):
+    def __init__(self, batches: Iterable, title: str = "", unit: str = "batch"):
         self.bar = tqdm(
             batches, desc=title, initial=getattr(batches, "first_batch", 0), leave=False,
-            unit="batch", dynamic_ncols=True, disable=not _can_draw(),
+            unit=unit, dynamic_ncols=True, disable=not _can_draw(),
             mininterval=SECONDS_BETWEEN_UPDATES, file=bar_stream(),
         )  # fmt: skip
         self.last = -SECONDS_BETWEEN_UPDATES
