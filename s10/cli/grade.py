@@ -8,9 +8,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from s10.cli.runs import report_write_errors
+from s10.course.cells import read_notebook
 from s10.course.exercises import EXERCISES
 from s10.course.grading import grade as grade_cells
-from s10.course.grading import notebook_of, read_cells
+from s10.course.grading import notebook_of
 from s10.runtime.errors import InputError, one_line
 from s10.runtime.files import check_writable, write_atomically
 from s10.runtime.progress import BatchBar
@@ -40,8 +41,8 @@ def grade(options) -> int:
     for path in BatchBar(files, "grading", unit="file"):
         row = _row(path, one_line(path.relative_to(folder).as_posix()), points, options.seconds)
         rows.append(row)
-        tqdm.write(_summary(row))
         _write(out, rows)  # Now: grading may be interrupted.
+        tqdm.write(_summary(row))
     graded = sum("notebook" in row for row in rows)
     print(f"{out}: {graded} of {len(rows)} files graded")
     return 0 if graded else 2
@@ -60,7 +61,7 @@ def _files(folder: Path, out: Path) -> list[Path]:
 def _row(path: Path, name: str, points: dict[str, float], seconds: float) -> dict:
     """The row of a file: column → value. Only that of a graded one has a notebook and a score."""
     try:
-        verdicts = grade_cells(read_cells(path), seconds)
+        verdicts = grade_cells(read_notebook(path), seconds)
     except InputError as error:
         return {"file": name, "feedback": f"not graded: {error}"}
     return {

@@ -1,27 +1,21 @@
 """Grading: the exercises of a student's notebook are run, and judged by our checks.
 
-The cells of an exercise are those that have its tag or call its check. They run after the cells
-that define what they use, and without all others: an experiment that trains for minutes, or that
-no longer works, is not needed to see whether a function is right.
+The cells of an exercise are those that have its tag or call its check. They run after the code
+that defines what they use, and without the rest: an experiment that trains for minutes, or that no
+longer works, is not needed to see whether a function is right.
 """
 
-import ast
-import json
 import os
-import re
 import subprocess
-import symtable
 import tempfile
 import time
-import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from s10.course.cells import Cell, needed
 from s10.course.exercises import EXERCISES, Verdict
 from s10.runtime.errors import InputError, one_line
 
-MAX_MEGABYTES = 100  # of a file
 MAX_HINT = 300  # characters
 CELLS_LIMIT = 5  # all cells together may take that many times the limit of one
 START_SECONDS = 120  # until a kernel has imported torch
@@ -40,7 +34,6 @@ del _start
 import s10
 from s10.course import exercises
 """
-GIVEN = frozenset({"s10", "exercises"})  # by START: no cell of the student's is needed for them
 # s10 is read anew from its files: whatever the student assigned to its parts is gone.
 JUDGE = """
 _answer = {answer}
@@ -54,66 +47,8 @@ _check()(_answer)
 """
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A code cell, the names that it defines, and those that it uses and does not define.
-
-    `calls`: check, such as "blocks.adam_step" → source of its argument. A cell that is not valid
-    Python has no names and calls.
-    """
-
-    source: str
-    tags: frozenset[str] = frozenset()
-    defines: frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
-    calls: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, source: str, tags=()) -> "Cell":
-        """A cell from its source, which may have IPython's `!` and `%`."""
-        from IPython.core.inputtransformer2 import TransformerManager
-
-        tags = frozenset(map(str, tags))
-        without_cell_magic = re.sub(r"\A\s*%%.*", "", source)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(TransformerManager().transform_cell(without_cell_magic))
-                calls = {
-                    ".".join(ast.unparse(node.func).split(".")[-2:]): ast.unparse(node.args[0])
-                    for node in ast.walk(tree)
-                    if isinstance(node, ast.Call) and node.args
-                }
-                return cls(source, tags, *_names(tree), calls)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return cls(source, tags)
-
-
 class Stopped(Exception):
     """Code took too long, or ended its kernel; the message says which."""
-
-
-def read_cells(path: Path) -> list[Cell]:
-    """The code cells of a notebook.
-
-    Raises:
-        InputError: the file is too large, cannot be read, or is not a notebook.
-    """
-    try:
-        megabytes = path.stat().st_size / 1e6
-        data = path.read_bytes() if megabytes <= MAX_MEGABYTES else b""
-    except OSError as error:
-        raise InputError(f"it cannot be read: {error.strerror}") from None
-    if megabytes > MAX_MEGABYTES:
-        raise InputError(f"it has {megabytes:.0f} MB: clear its outputs, and grade it again")
-    try:
-        return [
-            Cell.read("".join(cell["source"]), cell.get("metadata", {}).get("tags", ()))
-            for cell in json.loads(data)["cells"]
-            if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError("it is not a Jupyter notebook, or damaged") from None
 
 
 def find_exercises(cells: list[Cell]) -> dict[str, list[int]]:
@@ -141,29 +76,6 @@ def find_exercises(cells: list[Cell]) -> dict[str, list[int]]:
 def notebook_of(number: str) -> str:
     """The notebook of an exercise: "1" of "1.4"."""
     return number.partition(".")[0]
-
-
-def needed(cells: list[Cell], index: int, answer: str = "None") -> list[int]:
-    """The other cells that a cell and its answer need, in the order of the notebook.
-
-    They define what it uses, and what these use in turn: each name is from the nearest cell above
-    that defines it, or else from one below.
-
-    Args:
-        answer: an expression.
-    """
-    found, new = set(), {index}
-    answers = _names(ast.parse(answer))[1] - cells[index].defines
-    while new:
-        found |= new
-        sources = set()
-        for user in new:
-            for name in (cells[user].uses | (answers if user == index else set())) - GIVEN:
-                definers = [i for i, cell in enumerate(cells) if name in cell.defines and i != user]
-                above = [i for i in definers if i < user]
-                sources |= set(above[-1:] or definers[:1])
-        new = sources - found
-    return sorted(found - {index})
 
 
 def grade(cells: list[Cell], seconds: float = 60) -> dict[str, Verdict]:
@@ -195,7 +107,7 @@ class Sandbox:
 
     def __init__(self, seconds: float):
         self.seconds, self.left = seconds, CELLS_LIMIT * seconds
-        self.ran = set()  # the cells that were run in this kernel
+        self.ran = set()  # places of code that was run in this kernel
         self.client, self.stack = None, ExitStack()
 
     def __enter__(self) -> "Sandbox":
@@ -274,12 +186,11 @@ def _judge(sandbox: Sandbox, cells: list[Cell], index: int, number: str) -> Verd
     """Run this cell of an exercise, and what it needs, and judge the answer."""
     answer = cells[index].calls.get(_call(number), EXERCISES[number][0])
     try:
-        for i in needed(cells, index, answer):
-            if i not in sandbox.ran:
-                sandbox.run(cells[i].source)
-                sandbox.ran.add(i)
-        outputs = sandbox.run(cells[index].source)
-        sandbox.ran.add(index)
+        for place, source in needed(cells, index, answer).items():
+            if place not in sandbox.ran:
+                sandbox.run(source)
+                sandbox.ran.add(place)
+        outputs = sandbox.run(cells[index].code.source)
         judged = sandbox.run(JUDGE.format(answer=answer, number=number))
     except Stopped as stop:
         return Verdict(False, f"{number}: {stop}")
@@ -301,41 +212,3 @@ def _call(number: str) -> str:
     """How the notebooks call the check of an exercise: "blocks.adam_step"."""
     check = EXERCISES[number][1]
     return f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
-
-
-def _names(tree: ast.Module) -> tuple[frozenset[str], frozenset[str]]:
-    """The global names that code defines or changes, and those that it uses before it does so.
-
-    "*" stands for the names of `from module import *`, which any code may use.
-    """
-    defines, uses, inside = set(), {"*"}, set()
-    for statement in tree.body:
-        new, used = _globals(symtable.symtable(ast.unparse(statement), "cell", "exec"))
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            inside |= used  # What a function uses may be defined below it.
-        else:
-            uses |= used - defines
-        defines |= new
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-            defines.add("*")
-        elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            while isinstance(node, ast.Subscript | ast.Attribute):
-                node = node.value
-            defines |= {node.id} if isinstance(node, ast.Name) else set()
-    return frozenset(defines), frozenset(uses | (inside - defines))
-
-
-def _globals(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
-    """The global names that are assigned, and those that are read, in a scope and within it."""
-    assigned, read = set(), set()
-    for symbol in table.get_symbols():
-        if table.get_type() == "module" or symbol.is_global():
-            assigned |= (
-                {symbol.get_name()} if symbol.is_assigned() or symbol.is_imported() else set()
-            )
-            read |= {symbol.get_name()} if symbol.is_referenced() else set()
-    for child in table.get_children():
-        more_assigned, more_read = _globals(child)
-        assigned, read = assigned | more_assigned, read | more_read
-    return assigned, read
