@@ -223,6 +223,16 @@ def test_the_minutes_in_its_text_were_measured(path):
 
 
 @each
+def test_lecturers_are_told_the_same_minutes(path):
+    text = re.sub(r"\n# ", " ", path.with_suffix(".py").read_text())
+    cpu = re.search(r"(less than a minute|about \d+)(?: minutes)? on 2 CPU cores", text)[1]
+    gpu = re.search(r"on Colab's T4 GPU (about \d+)", text)
+    exercises = re.search(r"Add (half an hour|an hour) for the exercises", text)[1]
+    cells = [path.stem[1], cpu, gpu[1] if gpu else "no GPU needed", exercises]
+    assert f"| {' | '.join(cells)} |" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@each
 def test_the_code_that_it_shows_is_the_code_as_it_stands(path):
     shown = r", from (s10/\S+\.py)</summary>\n\n```python\n(.*?)\n```\n\n</details>"
     for text in texts(path):

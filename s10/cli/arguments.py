@@ -179,8 +179,8 @@ def _add_grade(command) -> None:
         help="such as 1.4=2; may be repeated (1 for each exercise)",
     )  # fmt: skip
     command.add_argument(
-        "--seconds", type=_at_least(1), default=60, metavar="N",
-        help="limit for a cell (60); for the cells of a notebook it is five times as long",
+        "--seconds", type=_at_least(1), default=30, metavar="N",
+        help="limit for a cell (30); for the cells of a notebook it is five times as long",
     )  # fmt: skip
 
 

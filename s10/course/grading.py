@@ -1,8 +1,8 @@
 """Grading: the exercises of a student's notebook are run, and judged by our checks.
 
-The cells of an exercise are those that have its tag or call its check. They run after the code
-that defines what they use, and without the rest: an experiment that trains for minutes, or that no
-longer works, is not needed to see whether a function is right.
+The cells of an exercise run after the code that defines what they use, and without the rest: an
+experiment that trains for minutes, or that no longer works, is not needed to see whether a function
+is right.
 """
 
 import os
@@ -52,25 +52,34 @@ class Stopped(Exception):
 
 
 def find_exercises(cells: list[Cell]) -> dict[str, list[int]]:
-    """Exercise → the cells that have its tag or call its check; none if its cell is missing.
+    """Exercise → its cells; none if they are missing.
 
-    The exercises are those of each notebook of the course that at least one cell is from.
+    They have its tag, call its check or define the function that it asks for. The exercises are
+    those of each notebook of the course that at least one tag or call is from.
 
     Raises:
-        InputError: there is no such cell.
+        InputError: there is no such tag or call.
     """
-    found = {
+
+    def is_marked(cell: Cell, number: str) -> bool:
+        return f"exercise-{number}" in cell.tags or _call(number) in cell.calls
+
+    notebooks = {
+        notebook_of(number)
+        for number in EXERCISES
+        if any(is_marked(cell, number) for cell in cells)
+    }
+    if not notebooks:
+        raise InputError("it has no exercise of this course")
+    return {
         number: [
             index
             for index, cell in enumerate(cells)
-            if f"exercise-{number}" in cell.tags or _call(number) in cell.calls
+            if is_marked(cell, number) or answer in cell.parts
         ]
-        for number in EXERCISES
+        for number, (answer, _) in EXERCISES.items()
+        if notebook_of(number) in notebooks
     }
-    notebooks = {notebook_of(number) for number, indices in found.items() if indices}
-    if not notebooks:
-        raise InputError("it has no exercise of this course")
-    return {number: found[number] for number in found if notebook_of(number) in notebooks}
 
 
 def notebook_of(number: str) -> str:
@@ -78,7 +87,7 @@ def notebook_of(number: str) -> str:
     return number.partition(".")[0]
 
 
-def grade(cells: list[Cell], seconds: float = 60) -> dict[str, Verdict]:
+def grade(cells: list[Cell], seconds: float = 30) -> dict[str, Verdict]:
     """Exercise, such as "1.4" → verdict. This runs the code of the cells: see `Sandbox`.
 
     Args:

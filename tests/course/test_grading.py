@@ -83,6 +83,9 @@ def test_exercises_are_found_by_tag_or_by_call():
     found = find_exercises(cells(a="blocks.lowest_loss(0)", b="submissions.lowest_loss(0)"))
     assert {number for number in found if found[number]} == {"0.2", "4.4"}
     assert len(found) == 8
+    # A function counts wherever it is, once it is known which notebook this is.
+    found = find_exercises(cells(_2_1="", a="def one_cycle_lr(step):\n    pass", b="cutout = 1"))
+    assert (found["2.1"], found["2.3"]) == ([0], [1])
 
 
 def test_a_notebook_of_another_course_is_refused_before_a_kernel_starts():
