@@ -22,7 +22,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 root_doc = "README"
 include_patterns = [
     "README.md", "notebooks/*.ipynb", "docs/reference.md", "results/README.md",
-    "benchmarks/README.md", "RELIABILITY.md", "CONTRIBUTING.md",
+    "benchmarks/README.md", "RELIABILITY.md", "CONTRIBUTING.md", "TEACHING.md",
 ]  # fmt: skip
 TOCTREES = f"""
 ```{{toctree}}
@@ -40,6 +40,7 @@ docs/reference
 results/README
 benchmarks/README
 RELIABILITY
+TEACHING
 CONTRIBUTING
 GitHub <{URL}>
 ```

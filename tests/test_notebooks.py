@@ -229,7 +229,7 @@ def test_lecturers_are_told_the_same_minutes(path):
     gpu = re.search(r"on Colab's T4 GPU (about \d+)", text)
     exercises = re.search(r"Add (half an hour|an hour) for the exercises", text)[1]
     cells = [path.stem[1], cpu, gpu[1] if gpu else "no GPU needed", exercises]
-    assert f"| {' | '.join(cells)} |" in (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"| {' | '.join(cells)} |" in (ROOT / "TEACHING.md").read_text()
 
 
 @each

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "s10").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HEAVY = ("albumentations", "seaborn", "torchvision")
-# Imported where they are present: by Jupyter, by Colab, and by albumentations.
-OPTIONAL = {"IPython", "ipywidgets", "google", "cv2"}
+# Imported where they are present: by Jupyter, Colab, albumentations, and the extra `grade`.
+OPTIONAL = {"IPython", "ipywidgets", "google", "cv2", "nbclient", "jupyter_client", "nbformat"}
 
 
 def path_id(path):
@@ -173,9 +173,10 @@ def test_the_changelog_describes_this_version():
     assert f"\n## {PROJECT['version']} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_contributing_is_short_and_names_what_exists():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    assert len(text.splitlines()) <= 40
+@pytest.mark.parametrize(("page", "lines"), [("CONTRIBUTING.md", 40), ("TEACHING.md", 60)])
+def test_a_page_for_maintainers_is_short_and_names_what_exists(page, lines):
+    text = (ROOT / page).read_text()
+    assert len(text.splitlines()) <= lines
     makefile = (ROOT / "Makefile").read_text()
     for code in re.findall(r"`([^`]+)`", text):
         if code.startswith("make "):

@@ -2,7 +2,7 @@
 
     python tools/handout.py [FOLDER]
 
-Into FOLDER (default: build/handout) go the notebooks without the cells that hold a solution, without
+The notebooks go to FOLDER (default: build/handout) without the cells that hold a solution, without
 the stored outputs that answer a prediction, and without the badges, which open the originals.
 `s10 grade` grades what students make of them.
 """

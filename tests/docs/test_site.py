@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GITHUB = "https://github.com/s10-course/s10/blob/main/"
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 PAGES = ["index", *(f"notebooks/{name}" for name in NOTEBOOKS), "docs/reference", "RELIABILITY",
-         "results/README", "benchmarks/README", "CONTRIBUTING", "search"]  # fmt: skip
+         "results/README", "benchmarks/README", "CONTRIBUTING", "TEACHING",
+         "search"]  # fmt: skip
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 # Elements that stick out of the window and are in no box of the text that scrolls by itself.
 STICKING_OUT = """elements => elements.filter(element => {

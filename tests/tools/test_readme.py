@@ -17,7 +17,7 @@ from s10.cli.registry import CLASSES, RECIPES
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = ("README.md", "benchmarks/README.md", "results/README.md", "RELIABILITY.md",
-         "CONTRIBUTING.md", "CHANGELOG.md")  # fmt: skip
+         "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md")  # fmt: skip
 SUMMARIES = sorted((ROOT / "results").glob("*/seed*/summary.json"))
 
 
