@@ -49,13 +49,27 @@ def grade(options) -> int:
 
 
 def _files(folder: Path, out: Path) -> list[Path]:
-    """What was handed in: all files in the folder and below it but hidden ones and the table."""
+    """What was handed in: all files in the folder and below it, but hidden ones and the table.
 
-    def is_visible(path: Path) -> bool:
-        return all(part[0] != "." and part != "__MACOSX" for part in path.relative_to(folder).parts)
+    Beside a notebook, in a subfolder, only notebooks count: a whole working folder may be there.
+    """
 
-    files = [path for path in folder.rglob("*") if path.is_file() and is_visible(path)]
-    return sorted(path for path in files if path.resolve() != out.resolve())
+    def parts(path: Path) -> tuple[str, ...]:
+        return path.relative_to(folder).parts
+
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(part[0] == "." or part == "__MACOSX" for part in parts(path))
+        and path.resolve() != out.resolve()
+    ]
+    with_notebook = {parts(path)[:-1][:1] for path in files if path.suffix == ".ipynb"} - {()}
+    return [
+        path
+        for path in files
+        if path.suffix == ".ipynb" or parts(path)[:-1][:1] not in with_notebook
+    ]
 
 
 def _row(path: Path, name: str, points: dict[str, float], seconds: float) -> dict:

@@ -50,25 +50,28 @@ def test_each_file_has_a_line_and_a_row(grade):
     files = {
         "b/hw.ipynb": "right wrong", "a/hw.ipynb": "right right", "other.ipynb": "",
         "essay.docx": None, "=1+1.ipynb": None, "__MACOSX/._hw.ipynb": None, ".DS_Store": None,
-        "a/.ipynb_checkpoints/hw-checkpoint.ipynb": "right",
+        "a/.ipynb_checkpoints/hw-checkpoint.ipynb": "right", "a/runs/model.pt": None,
+        "c/essay.docx": None,
     }  # fmt: skip
     status, output, errors, rows = grade("--points", "1.2=3", **files)
     assert (status, errors) == (0, "")
     no_notebook = "not graded: it is not a Jupyter notebook, or damaged"
     no_course = "not graded: it has no exercise of this course"
-    assert output[:5] == [
+    assert output[:6] == [
         f"=1+1.ipynb: {no_notebook}",
         "a/hw.ipynb: notebook 1, 4 of 4 points",
         "b/hw.ipynb: notebook 1, 1 of 4 points, without 1.2",
+        f"c/essay.docx: {no_notebook}",
         f"essay.docx: {no_notebook}",
         f"other.ipynb: {no_course}",
     ]
-    assert output[5].endswith("grades.csv: 2 of 5 files graded")
+    assert output[6].endswith("grades.csv: 2 of 6 files graded")
     assert rows == [
         ["file", "notebook", "1.1", "1.2", "score", "max_score", "feedback"],
         ["'=1+1.ipynb", "", "", "", "", "", no_notebook],
         ["a/hw.ipynb", "1", "1", "3", "4", "4", ""],
         ["b/hw.ipynb", "1", "1", "0", "1", "4", "1.2: a hint"],
+        ["c/essay.docx", "", "", "", "", "", no_notebook],
         ["essay.docx", "", "", "", "", "", no_notebook],
         ["other.ipynb", "", "", "", "", "", no_course],
     ]

@@ -99,14 +99,14 @@ def test_nothing_that_one_exercise_does_spoils_the_others():
             _2_1=ENDLESS + "exercises.one_cycle.triangular(triangular)", _2_2=DIES, a=OTHER_PLACE,
             _2_4=CHEAT, _2_5=TAG_ONLY, slow="while True: pass", b=HELPER, c="broken = = 1",
         ),
-        seconds=6,
+        seconds=10,
     )  # fmt: skip
     assert {number: verdict.passed for number, verdict in verdicts.items()} == {
         "2.1": False, "2.2": False, "2.3": True, "2.4": False, "2.5": True,
     }  # fmt: skip
     messages = [verdicts[number].message for number in ("2.1", "2.2", "2.4")]
     assert messages == [
-        "2.1: its cell, or one that it needs, takes longer than 6 seconds",
+        "2.1: its cell, or one that it needs, takes longer than 10 seconds",
         "2.2: its cell, or one that it needs, ends the kernel",
         "2.4: 0.3 is PyTorch's default; it would put the peak into epoch 8.",
     ]
