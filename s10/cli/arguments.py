@@ -172,7 +172,7 @@ def _add_grade(command) -> None:
     command.description = GRADE
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_argument("folder", metavar="FOLDER", help="the folder of the notebooks")
-    command.add_argument("--out", metavar="FILE", default="grades.csv", help="the table (grades.csv)")
+    command.add_argument("--out", metavar="FILE", default="grades.csv", help="table (grades.csv)")
     command.add_argument("--overwrite", action="store_true", help="replace that file")
     command.add_argument(
         "--points", action="append", type=_points, default=[], metavar="EXERCISE=N",

@@ -64,12 +64,8 @@ def _files(folder: Path, out: Path) -> list[Path]:
         and not any(part[0] == "." or part == "__MACOSX" for part in parts(path))
         and path.resolve() != out.resolve()
     ]
-    with_notebook = {parts(path)[:-1][:1] for path in files if path.suffix == ".ipynb"} - {()}
-    return [
-        path
-        for path in files
-        if path.suffix == ".ipynb" or parts(path)[:-1][:1] not in with_notebook
-    ]
+    whole = {parts(path)[0] for path in files if path.suffix == ".ipynb" and len(parts(path)) > 1}
+    return [path for path in files if path.suffix == ".ipynb" or parts(path)[0] not in whole]
 
 
 def _row(path: Path, name: str, points: dict[str, float], seconds: float) -> dict:

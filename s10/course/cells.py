@@ -146,10 +146,10 @@ def _globals(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
     assigned, read = set(), set()
     for symbol in table.get_symbols():
         if table.get_type() == "module" or symbol.is_global():
-            assigned |= (
-                {symbol.get_name()} if symbol.is_assigned() or symbol.is_imported() else set()
-            )
-            read |= {symbol.get_name()} if symbol.is_referenced() else set()
+            if symbol.is_assigned() or symbol.is_imported():
+                assigned.add(symbol.get_name())
+            if symbol.is_referenced():
+                read.add(symbol.get_name())
     for child in table.get_children():
         more_assigned, more_read = _globals(child)
         assigned, read = assigned | more_assigned, read | more_read
