@@ -61,7 +61,7 @@ nb_code_prompt_show, nb_code_prompt_hide = "Show the {type}", "Hide the {type}"
 myst_enable_extensions = ["attrs_inline", "html_image"]
 myst_heading_anchors = 3
 default_role = "code"
-autodoc_member_order = "groupwise"
+autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_inherit_docstrings = False  # PyTorch's of what its classes inherit
 add_module_names = False
@@ -111,6 +111,13 @@ def add_index(app, exception) -> None:
         shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
 
 
+def keep_colons(app, what, name, thing, options, lines: list[str]) -> None:
+    """Napoleon would read "assignment: 0 for none" as the type and the text of an attribute."""
+    if what in ("attribute", "property"):
+        lines[:0] = ["..", ""]  # an empty comment
+
+
 def setup(app) -> None:
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before Napoleon
     app.connect("source-read", adapt)
     app.connect("build-finished", add_index)

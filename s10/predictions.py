@@ -32,12 +32,12 @@ class Predictions:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Softmax of the logits, float64 (N, C); rows add up to 1."""
+        """Softmax of the logits: float64 (N, C), rows add up to 1."""
         return softmax(self.logits.astype(np.float64), axis=1)
 
     @property
     def predicted(self) -> np.ndarray:
-        """The most probable class of each image, int64 (N,)."""
+        """The most probable class of each image: int64 (N,)."""
         return self.logits.argmax(axis=1)
 
     @property

@@ -74,7 +74,7 @@ class Recipe:
     lr_max: float = 0.01  #: LRMAX; the range test gives half of it, and both do equally well
     lr_min: float = 0.00001  #: LRMIN, at the start and at the end: no annihilation
     momentum_max: float = 0.95  #: β1 of Adam, which falls while the LR rises (Smith 2018)
-    momentum_min: float = 0.85
+    momentum_min: float = 0.85  #: where the LR peaks
 
     beta2: float = 0.99  #: Adam forgets gradient sizes faster than with 0.999: runs are short
     weight_decay: float = 0.1  #: decoupled, as in AdamW: an L2 term would be rescaled by Adam

@@ -200,7 +200,7 @@ class FitResult:
 
     @property
     def terminated(self) -> bool:
-        """Whether SIGTERM or SIGHUP stopped it; the machine may be gone within seconds."""
+        """Whether SIGTERM or SIGHUP stopped it: the machine may be gone within seconds."""
         return self.interrupted and self.signal not in (None, SIGINT)
 
 

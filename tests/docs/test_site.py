@@ -268,4 +268,8 @@ def test_the_reference_has_every_public_name_and_the_reasons_of_the_recipe(visit
     page = visit("docs/reference")
     ids = page.eval_on_selector_all("dt[id]", "all => all.map(one => one.id)")
     assert {f"s10.{name}" for name in s10.__all__} <= set(ids)
-    assert "LRMIN, at the start and at the end" in page.locator("article").inner_text()
+    shown = page.locator("article").inner_text()
+    assert "assignment: side of the square in pixels" in shown
+    assert shown.index("The network, with new weights") < shown.index(
+        "AdamW: Adam ("
+    )  # as in the code
