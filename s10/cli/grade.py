@@ -105,6 +105,7 @@ def _write(out: Path, rows: list[dict]) -> None:
         table.writerow({column: _cell(value) for column, value in row.items()})
     # With a byte order mark: without one, Excel takes UTF-8 for something else.
     with report_write_errors(out, "name another file with --out"):
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, text.getvalue().encode("utf-8-sig"))
 
 

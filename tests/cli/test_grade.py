@@ -82,6 +82,13 @@ def test_if_nothing_was_graded_the_table_says_why(grade):
     assert (status, len(output), len(rows)) == (2, 2, 2)
 
 
+def test_the_table_may_be_in_a_new_folder(grade, tmp_path):
+    assert grade("--out", str(tmp_path / "a" / "b" / "c.csv"), **{"x.ipynb": "right"})[0] == 0
+    assert (
+        (tmp_path / "a" / "b" / "c.csv").read_bytes().startswith(b"\xef\xbb\xbffile,notebook,1.1")
+    )
+
+
 def test_bad_input(grade, tmp_path, monkeypatch):
     def error(*options):
         status, _, errors, _ = grade(*options)
