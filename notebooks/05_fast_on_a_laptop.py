@@ -486,7 +486,7 @@ print(f"{24 * before / (7 * here):.1f} times less work")
 #
 # ## The gain of each trick
 #
-# Each of them was left out alone, everything else as it is, with two seeds. (Muon was replaced by
+# Each of them was left out alone, everything else as it is, with three seeds. (Muon was replaced by
 # notebook 3's AdamW, with the LR, momenta, β2 and weight decay of notebook 3.) **Your prediction
 # first**: which one is missed most?
 
@@ -500,8 +500,8 @@ from s10.plots.costs import plot_ablation
 table, full = stored_ablation("laptop"), full_recipe_accuracies("laptop")
 curves = reference.training_entry(LAPTOP, "cifar10")["test_accuracy"]
 three = 100 * np.array([curve[-1] for curve in curves])
-print("the full recipe, this measurement:", *full.round(2), "(seeds 0, 1, …; one core each)")
-print("the full recipe, three other runs:", *three.round(2), "(seeds 0, 1, 2; two cores)")
+print("the full recipe, this measurement:", *full.round(2), "(seeds 0, 1, 2; an Intel processor)")
+print("the full recipe, three other runs:", *three.round(2), "(seeds 0, 1, 2; an AMD processor)")
 print(f"standard deviation of those three: {three.std(ddof=1):.2f} points\n")
 print(table.round(2).to_string(index=False, na_rep="-"))
 print("\nlargest gain:", table["ingredient"][0], "– you said:", my_best_trick)
@@ -510,33 +510,29 @@ plot_ablation(table, three.std(ddof=1))
 # %% [markdown]
 # `gain`: by how many points of test accuracy the full recipe is better with the same seed, once for
 # each seed, and the mean. `time` is the training time without the trick relative to that of the full
-# recipe. Each run had one core, with another run beside it, and such times scatter by a tenth; only
-# that of low resolution stands out.
+# recipe. Each run had two cores of a machine that computed other things, too, and such times scatter by a
+# tenth; only those of low resolution and of Muon stand out.
 #
 # **How large is the noise?** Look at the first two lines of the output: even with the *same seed*, the
-# runs on one core and on two differ (sums are rounded in another order). So do not count on paired
+# runs on two processors differ (sums are rounded in another order). So do not count on paired
 # seeds to remove the noise. If they removed none, a difference of two runs would scatter by √2 times
-# the standard deviation of one, and the mean of two such differences by one standard deviation again:
-# the gray band.
+# the standard deviation of one, and the mean of three such differences by 0.8 of it: the gray band is a
+# little wider.
 #
-# - *Muon* gains most, more than a point with both seeds, several times the noise. But its rival
+# - *Muon* gains most, 0.8 to 1.4 points, several times the noise in the mean. But its rival
 #   is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. What Muon gains over a
 #   tuned one, this table cannot say.
-# - *Label smoothing*, *alternating flips* and the *whitening layer* gain something with both seeds.
-#   The smallest of these gains are within the noise; about whitening, two seeds cannot tell.
-# - *Dirac initialization*, for which there was such a good reason, gains nothing with either seed.
-#   Why, we did not measure.
-# - *Low resolution* costs accuracy with both seeds. That is no verdict: it is there for the time.
+# - The *whitening layer* and *label smoothing* gain something with each seed, in the mean a little more
+#   than the noise. *Alternating flips* gain half a point with two seeds and nothing with the third.
+# - About *Dirac initialization*, for which there was such a good reason, the seeds disagree, from −0.3 to
+#   +0.5 points: three seeds cannot tell.
+# - *Low resolution* costs accuracy with two seeds and gains some with the third. That is no verdict: it
+#   is there for the time, of which it saves a quarter.
 #
 # **Equal time.** A trick that saves time must be compared with another way to spend that time, and a
-# trick that costs time, as Muon does, with a rival that gets it, too. For low resolution there is
-# one run each on held-out images (`results/laptop-search.csv`): 6 epochs, half of them with small
-# images, reached 89.74 %, and 5 epochs with large ones, a twelfth more work, 89.64 %. One run each
-# cannot tell them apart.
-#
-# For Muon it was measured: AdamW got 8 epochs, which take about as long as 7 with Muon, and the LRMAX
-# that was best on 5,000 held-out training images, of five that were tried: 0.02, twice that of
-# notebook 3.
+# trick that costs time, as Muon does, with a rival that gets it, too. So AdamW got 8 epochs in place of
+# 7, and the LRMAX that was best on 5,000 held-out training images, of five that were tried: 0.02, twice
+# that of notebook 3. And the recipe without low resolution got 6 epochs.
 
 # %%
 fair = stored_ablation("laptop-at-equal-time")
@@ -544,11 +540,12 @@ print("the full recipe:", *full_recipe_accuracies("laptop-at-equal-time").round(
 print(fair.round(2).to_string(index=False))
 
 # %% [markdown]
-# Against this rival Muon gains less, 0.6 to 1.0 points, but it gains with each of the three seeds. (AdamW
-# even had a little more time.)
+# Against this rival Muon gains less, 0.1 to 0.6 points, but it gains with each of the three seeds. About
+# low resolution the seeds disagree, and its mean gain is next to nothing: an epoch more on small images,
+# or one less on large ones, comes out alike. (Both rivals even had about a tenth more time.)
 #
 # **And the same trick elsewhere?** In the recipe of notebook 3, label smoothing of 0.1 gained
-# nothing: without it, both seeds were better, by 0.04 and 0.54 points. Most of the six come from a
+# nothing: without it, all three seeds were better, by 0.1 to 0.3 points. Most of the six come from a
 # recipe that was, when it was published, the fastest in the world to 94 %
 # ([Jordan 2024](https://arxiv.org/abs/2404.00498)), on a GPU and with a wider network. A trick is not
 # true or false; it is worth something somewhere.
@@ -680,8 +677,8 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # 2. Whitening and Dirac initialization are meant to make the first steps count, Muon to let faint
 #    directions count in every step, alternating flips and label smoothing to take more from each image,
 #    low resolution to make the first epochs cheaper. Here Muon gained most; against an AdamW with a
-#    tuned LRMAX, at equal time, it still gained 0.6 to 1.0 points; Dirac initialization gained nothing
-#    with either of two seeds.
+#    tuned LRMAX, at equal time, it still gained 0.1 to 0.6 points; about Dirac initialization the three
+#    seeds disagreed.
 # 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum.
 # 4. Only leaving a trick out tells what it is worth: seed with seed, against the noise of equal runs,
 #    at equal time, and against a rival tuned with the same care.

@@ -101,7 +101,7 @@ def ablation() -> str:
         for name, accuracies in lacking.items()
     }
     rows = [
-        f"| width 16, CIFAR-10, seeds {' and '.join(seeds)} | test accuracy without it "
+        f"| width 16, CIFAR-10, seeds {', '.join(seeds)} | test accuracy without it "
         "| gain (percentage points) | seed by seed |",
         "| --- | --- | --- | --- |",
     ]

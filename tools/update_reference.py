@@ -182,7 +182,7 @@ def ablation() -> list[dict]:
         recipe = re.fullmatch(r"ablation-(.+)-\w+-width\d+", path.parent.name)[1]
         for row in rows_by_seed(path):
             entry = entries.setdefault(
-                (recipe, row["name"]),
+                (path.parent, row["name"]),
                 {
                     **source(path.parent),
                     "recipe": recipe,

@@ -54,8 +54,10 @@ TERMS = {
 }
 
 
-def stored_ablation(name: str) -> pd.DataFrame:
+def stored_ablation(name: str, width: int | None = None) -> pd.DataFrame:
     """What was measured: a row for each ingredient, the largest gain first.
+
+    If it was measured at several widths, name one.
 
     Columns: ingredient, without (mean test accuracy without it, %), gain (what the full
     recipe has more with the same seed, in percentage points: the mean), std (of the gains
@@ -65,7 +67,7 @@ def stored_ablation(name: str) -> pd.DataFrame:
     Raises:
         InputError: no ablation of that recipe is stored.
     """
-    entries = _stored_entries(name)
+    entries = _stored_entries(name, width)
     full, rows = entries.pop(None), []
     accuracies = 100 * pd.Series(full["test_accuracy"], full["seeds"])
     for ingredient, entry in entries.items():
@@ -85,14 +87,17 @@ def stored_ablation(name: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
 
 
-def full_recipe_accuracies(name: str) -> np.ndarray:
+def full_recipe_accuracies(name: str, width: int | None = None) -> np.ndarray:
     """Test accuracies (%) of the full recipe in the same measurement, one for each seed."""
-    return 100 * np.array(_stored_entries(name)[None]["test_accuracy"])
+    return 100 * np.array(_stored_entries(name, width)[None]["test_accuracy"])
 
 
-def _stored_entries(name: str) -> dict[str | None, dict]:
+def _stored_entries(name: str, width: int | None = None) -> dict[str | None, dict]:
     """Ingredient (None: the full recipe) → its entry in reference.json."""
-    entries = {e["ingredient"]: e for e in stored()["ablation"] if e["recipe"] == name}
-    if None not in entries:
+    found = [entry for entry in stored()["ablation"] if entry["recipe"] == name]
+    widths = sorted({e["width"] for e in found if width in (None, e["width"])})
+    if not widths:
         raise InputError(f"no ablation of {name!r} is stored")
-    return entries
+    if len(widths) > 1:
+        raise InputError(f"{name!r} is stored for widths {widths}: name one of them")
+    return {entry["ingredient"]: entry for entry in found if entry["width"] == widths[0]}

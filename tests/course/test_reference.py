@@ -111,7 +111,8 @@ def test_no_two_stored_entries_answer_the_same_question():
     """Each is looked up by these keys, so a second one would be taken for it, or never be seen."""
     keys = {
         "lr_range": ("method", "data", "width"), "first_epochs": ("name", "stepped"),
-        "ablation": ("recipe", "ingredient"), "experiments": ("experiment", "data", "recipe"),
+        "ablation": ("recipe", "ingredient", "width"),
+        "experiments": ("experiment", "data", "recipe"),
         "training": ("data", "recipe"), "submissions": ("kind", "name", "data", "width"),
     }  # fmt: skip
     assert set(keys) == set(reference.stored())
