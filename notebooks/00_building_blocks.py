@@ -63,8 +63,8 @@ from s10.course import exercises
 # A *seed* determines the random numbers of a program: with the same seed they are the same again. Most
 # experiments below that depend on it run with three seeds, so that you see how much is chance.
 #
-# Where you read **Your prediction first**, replace `None` with your guess and run the cell, then the
-# next one; its stored output is folded, so that it does not give the answer away. In an exercise,
+# Where you read **Your prediction first**, replace `None` with your guess and run the cell, then those
+# below it; the stored output with the answer is folded, so that it gives nothing away. In an exercise,
 # replace `...` with your code; the last line of the cell checks it.
 
 # %%
@@ -98,7 +98,7 @@ plt.rcParams["figure.constrained_layout.use"] = True
 my_limit = None
 
 # %% jupyter={"outputs_hidden": true}
-rates = [0.05, 0.4, 1.05]  # change me
+rates = [0.05, 0.4, 1.2]  # change me
 
 line = torch.linspace(-2, 2, 100)
 figure, (panels,) = plt.subplots(1, len(rates), figsize=(9, 2.8), sharey=True, squeeze=False)
@@ -120,7 +120,7 @@ panels[0].set_ylabel("loss w²")
 plt.show()
 
 # %% jupyter={"outputs_hidden": true} tags=["nbval-check-output"]
-tried = [0.25, 0.5, 0.75, 0.9, 0.99, 1.0, 1.01, 1.25]
+tried = [k / 20 for k in range(5, 31)]
 ends = [(1 - 2 * lr) ** 100 for lr in tried]
 for lr, end in zip(tried, ends):
     print(f"LR {lr}: w = {end:.3g} after 100 steps")
@@ -129,7 +129,7 @@ print(exercises.compare_guess("the limit", my_limit, limit))
 
 # %% [markdown]
 # With a small LR it takes many steps; with a good one, a few. With one that is too large, each step jumps
-# across the valley and ends higher than it began. The limit is where |1 − 2 · LR| is 1: LR 1.
+# so far across the valley that it ends higher than it began. The limit is where |1 − 2 · LR| is 1: LR 1.
 #
 # In a valley twice as steep, 2w², the limit is half as large. A network has as many directions as
 # weights, each with its own steepness. One LR must do for all of them, so it has to be found by
@@ -236,7 +236,7 @@ exercises.blocks.adam_step(adam_step)
 # ### Does momentum make the steps longer?
 #
 # **Your prediction first**: the gradient is 1 in every step. The momentum β goes from 0.85 to 0.95.
-# How many times longer are the steps then, with SGD and with Adam (β1)?
+# How many times longer are the steps then, once m has settled, with SGD and with Adam (β1)?
 
 # %%
 my_factor_sgd = None
@@ -290,7 +290,8 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
     print(exercises.compare_guess(f"{name}: times longer", guess, longer / shorter))
 
 # %% [markdown]
-# With SGD, momentum lengthens the steps: by 1 / (1 − β), 6.7 and 20, if all gradients agree. Adam's do
+# With SGD, momentum lengthens the steps: by a factor of 1 / (1 − β), here 6.7 and 20, if all gradients
+# agree. Adam's do
 # not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they even
 # *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum cannot
 # simply be used with Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2
@@ -348,8 +349,9 @@ print("closer to 0 with Adam and L2, you said:", my_smaller)
 # %% [markdown]
 # With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With SGD and L2
 # they do, apart from noise; with decoupled decay, too, whatever their gradients. With L2 in Adam it
-# depends on the gradient's size: the decay of a weight with large gradients is divided by a large √v
-# and nearly lost; where gradients are small, λ · w is most of what Adam sees, and is scaled up to full
+# depends on the gradient's size: the decay of a weight with large gradients is divided by √v, here about
+# 3, so only a third of it is left; where gradients are small, λ · w is at first most of what Adam sees,
+# and is scaled up to almost full
 # steps. So with Adam one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what
 # L2 in Adam costs on CIFAR-10.
 
@@ -416,15 +418,15 @@ plt.show()
 # %% [markdown]
 # ## Batch norm
 #
-# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift:
-# smaller in each layer, until little is left. The output of a convolution has several
+# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift,
+# up or down, from layer to layer. The output of a convolution has several
 # *channels*, one for each of its filters. *Batch norm* ([Ioffe & Szegedy
 # 2015](https://arxiv.org/abs/1502.03167)) measures each channel's mean and variance over the batch,
 # height and width, and standardizes it:
 #
 # y = scale · (x − mean) / √(variance + ε) + shift
 #
-# Mean and variance are those of the batch. *Scale* and *shift* are two parameters for each channel;
+# *Scale* and *shift* are two parameters for each channel;
 # they start at 1 and 0 and are learned, so that the layer can undo the normalization where that is
 # better. (This ε, 10⁻⁵, again only prevents a division by zero.)
 #
@@ -606,7 +608,7 @@ print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
 
 # %% [markdown]
 # With `eval()` at least 96 % are right, for each seed. With `train()` and mixed batches it is one to
-# four points less: the mean of a batch of 100 is not quite that of all points. With sorted batches
+# three points less: the mean of a batch of 100 is not quite that of all points. With sorted batches
 # about 10 % are right, as if by guessing: batch norm subtracts the mean of the batch, and that *is*
 # the class. All ten look the same afterwards. And the last row: those passes with `train()` have
 # moved the running statistics, so that the network is worse even with `eval()` again. Test data has
@@ -617,7 +619,7 @@ print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
 # ## A shortcut, and the gradient through a sum
 #
 # A layer computes F(x) from x. A *residual* block adds its input to that: y = x + F(x). The path
-# around F is the *shortcut*. What does it do to the gradient? By the rule for sums
+# around F is the *shortcut*. What does it do to the gradient? By the rule for sums,
 #
 # dy/dx = 1 + F′(x)
 #
@@ -637,7 +639,8 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 # 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
 # weights. (But now the gradient can become too large: 1.3¹⁶ is 67.)
 #
-# Now real layers: 16 convolutions at their initial weights, and the length (norm) of the gradient
+# Now real layers: 16 equal convolutions, after one that makes 16 channels of 3, at their initial weights,
+# and the length (norm) of the gradient
 # that each gets from one batch of 64 images; without batch norm and with.
 #
 # **Your prediction first**: plain, without batch norm. Divide the gradient of the first of the 16
@@ -703,7 +706,8 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
-# sixth to a third. But a sum also grows from layer to layer, and the gradients with it: every
+# sixth to a third. (The last ones get more, since a layer's gradient also grows with its input, and sums
+# grow from layer to layer.) Every
 # layer of the residual network gets a larger gradient than any layer of the plain one.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
@@ -719,9 +723,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # 2. SGD's momentum adds gradients up and lengthens the steps. Adam's β1 averages gradients, its β2
 #    their squares; Adam's steps are usually no longer than the LR, whatever β1 is.
 # 3. With Adam, apply weight decay to the weights directly (AdamW), not through the gradient.
-# 4. Label smoothing gives the loss a lowest value above 0: 0.50 for 0.1 and ten classes. Batch norm
-#    uses the batch in training and running statistics at test time, so call `model.eval()`.
-# 5. A shortcut adds 1 to the derivative, so the gradient reaches the first layers.
+# 4. Label smoothing gives the loss a lowest value above 0: 0.50 for 0.1 and ten classes.
+# 5. Batch norm uses the batch in training and running statistics at test time, so call `model.eval()`.
+#    A shortcut adds 1 to the derivative, so the gradient reaches the first layers.
 #
 # ## Questions
 #

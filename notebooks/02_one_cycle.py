@@ -166,7 +166,7 @@ exercises.one_cycle.steps_of_the_run(steps)
 # ### Exercise 2.3
 # Write the LR of one cycle: 24 epochs of 98 steps, in straight lines from 0.001 (step 0) to 0.01 (the
 # last step of epoch 5) and back to 0.001 (the last step of epoch 24). (LRMIN is 0.001 here, a hundred
-# times ours, so that one can see it in a figure.)
+# times ours, so that it can be told from 0.)
 
 # %% tags=["exercise-2.3"]
 def one_cycle_lr(step):
@@ -253,7 +253,7 @@ show(s10.OneCycle)
 # ## Move it yourself
 #
 # The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
-# middle of the run and starts at a tenth of LRMAX (epoch 12, div 10).
+# middle of the run and starts at a tenth of LRMAX. How do a step up and a step down compare then?
 
 # %%
 from s10.course.explorer import explore_one_cycle
@@ -264,9 +264,10 @@ explore_one_cycle()
 # ## Does the cycle beat a constant LR? An experiment
 #
 # A small run, 10,000 images and 8 epochs, four times: with one cycle, and with three constant LRs. One is
-# LRMAX, 0.01; one is a tenth of it, 0.001. Between them lies 0.003, near what the range tests of notebook 1
-# found: a schedule should be compared with a good constant LR, not only with poor ones. The initial
-# weights and the batches are the same; β1 of the constant ones is the mean of the cycle's.
+# LRMAX, 0.01; one is a tenth of it, 0.001; and one lies between them, 0.003: a single constant LR may be
+# badly chosen. The cycle is shortened, too: it peaks after epoch 2 of 8. The initial
+# weights and the batches are the same; β1 of the constant ones is the mean of the cycle's. (Each line of
+# the log shows the LR at the end of an epoch.)
 #
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points will
 # it lead the runner-up? (Nothing is chosen from it, so test images may be looked at.)
@@ -297,8 +298,10 @@ print(exercises.compare_guess("lead in points", my_lead, lead))
 env.add_caption(plot_schedules(table))
 
 # %% [markdown]
-# **Is my number normal?** The same experiment over three seeds is kept in the repository. How far one
-# cycle is ahead of the best constant LR differs from seed to seed:
+# **Is my number normal?** The same experiment over three seeds is kept in the repository. Those runs used
+# one core; on two, sums are rounded in another order, and in so short a run at a large LR even the same
+# seed can then end several points away. "Normal" allows for that: it is the range in which one more
+# run would usually end. How far one cycle is ahead of the best constant LR differs from seed to seed:
 
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
@@ -311,10 +314,10 @@ if len(seeds):
 
 # %% [markdown]
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
-# of the best constant LR, 0.003, and the constant LRMAX ends lowest. A likely reason: the cycle begins
-# with small LRs, so the first, wild gradients do little damage, and ends with small ones, so the
-# weights can settle. This experiment does not tell the two apart; "peak at the end" under *Go on* takes
-# the second away (and lengthens the rise).
+# of the best constant LR, 0.003, and the constant LRMAX ends lowest. (In a single run, 0.003 and 0.001 may
+# come out level.) Two reasons are likely: the cycle begins with small LRs, so the first, wild gradients
+# do little damage; and it ends with small ones. This experiment does not tell the two apart; "peak at the
+# end" under *Go on* takes the second away (and lengthens the rise).
 #
 # ## Does a large LR regularize?
 #
@@ -359,15 +362,16 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# Is "peak at the end" lower with each seed? Then the small LRs at the end probably do much of the work
-# (this variant also rises more slowly). If it is level with one cycle, the slow start is the likelier
-# reason; if the seeds disagree, three short runs cannot tell.
+# Is "peak at the end" lower with each seed, as in the stored output? Then the small LRs at the end, with
+# which the weights can settle, probably do much of the work (this variant also rises more slowly). If it
+# is level with one cycle, the slow start is the likelier reason; if the seeds disagree, three short runs
+# cannot tell.
 #
 # ## Recap
 #
 # 1. The triangular LR rises and falls in straight lines, again and again; one cycle does it once.
 # 2. The assignment rises for 5 of 24 epochs, from LRMIN to LRMAX, and falls back to LRMIN in 19.
-# 3. The scheduler steps after each batch: 98 steps an epoch, the peak at step 5 × 98 − 1 = 489.
+# 3. The scheduler steps after each batch: 98 steps per epoch, the peak at step 5 × 98 − 1 = 489.
 # 4. The momentum falls while the LR rises. With SGD that makes room for a larger LR; for Adam it is a
 #    convention.
 # 5. With each of three stored seeds one cycle beat constant LRs of 0.01, 0.003 and 0.001 in a short run.
@@ -402,12 +406,12 @@ env.add_caption(plot_schedules(table, by="variant"))
 # <details><summary>7. Why does momentum fall while the LR rises, and why does the reason not hold for Adam?</summary>
 #
 # With SGD, momentum β lengthens the steps by up to 1/(1−β), so less of it makes room for a larger LR.
-# Adam's β1 is an average of gradients and does not lengthen its steps.
+# Adam's β1 only sets how long gradients are averaged, and does not lengthen its steps.
 # </details>
 # <details><summary>8. Why must a fair comparison with one cycle include a constant LR of about 0.003?</summary>
 #
 # Constant LRs of 0.01 and 0.001 leave out the range between them, to which the range tests point. A
-# schedule should be compared with a good constant LR, not with two poor ones.
+# schedule should be compared with the best constant LR that one can find.
 # </details>
 #
 # **Next**: notebook 3 builds the network and trains it for 24 epochs.

@@ -95,14 +95,14 @@ STATEMENTS = [
     ("01", "LRs with at least nine tenths of the fall done.", lambda: NEARLY_DONE == 0.9),
     ("01", "of three stored seeds, two gave 0.0027 and one the next LR, 0.0054.",
      lambda: by_epoch() == [0.0027, 0.0027, 0.0054]),
-    ("01", "In the mean 0.005 is best, where the range test by batch points.",
+    ("01", "On average 0.005 is best, near where the range test by batch points.",
      lambda: held_out().mean(axis=1).idxmax() == 0.005),
     ("01", "it is ahead of 0.01 with two and behind with one.",
      lambda: sorted(np.sign(against_001().loc[0.005])) == [-1, 1, 1]),
-    ("01", "With 0.02 the accuracy was lower with two of three.",
+    ("01", "With 0.02 the accuracy was lower with two of the three seeds.",
      lambda: sorted(np.sign(against_001().loc[0.02])) == [-1, -1, 1]),
-    ("01", "From 0.0027 to 0.01, a factor of four, the means differ by less than 0.2 points; with "
-     "the same LRMAX, another seed moves the result by up to 0.4.",
+    ("01", "From 0.0027 to 0.01, a factor of four, the means differ by less than 0.2 points, and "
+     "another seed moves the result by up to 0.4.",
      lambda: np.ptp(held_out().loc[:0.01].mean(axis=1)) < 0.2
      and round(np.ptp(held_out().loc[:0.01], axis=1).max(), 1) == 0.4),
     ("01", "| LRMAX | seed 0 | seed 1 | seed 2 | mean | against 0.01, seed by seed |",
