@@ -518,15 +518,14 @@ env.add_caption(s10.plot_curves(history))
 my_largest_gain = None  # percentage points
 
 # %% jupyter={"outputs_hidden": true}
-from s10.course.ablation import stored_ablation
-from s10.course.measured import base_accuracies
+from s10.course.ablation import full_recipe_accuracies, stored_ablation
 from s10.plots.costs import plot_ablation
 
-table, full = stored_ablation("assignment"), base_accuracies("cifar10", 16)
-print(f"the full recipe: {full.mean():.2f} ± {full.std():.2f} over {len(full)} seeds")
+table, full = stored_ablation("assignment"), full_recipe_accuracies("assignment")
+print(f"the full recipe: {full.mean():.2f} ± {full.std(ddof=1):.2f} over {len(full)} seeds")
 print(table.drop(columns="time").round(2).to_string(index=False))
 print(exercises.compare_guess("largest gain in points", my_largest_gain, table["gain"].max()))
-plot_ablation(table, full.std())
+plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
 # `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with the
@@ -562,7 +561,6 @@ plot_ablation(table, full.std())
 my_gain_of_the_shortcuts = None  # percentage points
 
 # %% jupyter={"outputs_hidden": true}
-from s10.course.ablation import full_recipe_accuracies
 from s10.course.experiments import NormBeforePooling, WithoutShortcuts
 
 show(WithoutShortcuts, NormBeforePooling)
