@@ -1,11 +1,11 @@
 """Run the notebooks from top to bottom and store their outputs.
 
-    python tools/store_notebooks.py [NAME …]
+    python tools/store_notebooks.py [NAME …] [--times FILE]
 
 Each notebook (default: all) runs as a learner would run it, on CIFAR-10, with this
 environment's kernel; it is written only if all its cells ran. Progress bars and
 widget state are left out, and figures are compressed. The times go to
-results/notebooks.json.
+results/notebooks.json; with --times to that file, and nothing else is written.
 """
 
 import argparse
@@ -115,15 +115,18 @@ def find_scripts(names: list[str]) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", metavar="NAME", nargs="*", help="such as 01_lr_range_test")
-    paths = find_scripts(parser.parse_args().names)
+    parser.add_argument("--times", type=Path, metavar="FILE", help="only measure, into this file")
+    options = parser.parse_args()
+    paths, file = find_scripts(options.names), options.times or TIMES
     os.environ["S10_STATIC"] = "1"  # a line in place of the sliders
     data = os.environ.get("S10_DATA", pairs.NOTEBOOKS.parent / "data")
     os.environ["S10_DATA"] = str(Path(data).resolve())
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    times = json.loads(file.read_text()) if file.exists() else {}
     device = pick_device("auto")
     for path in paths:
         code = commit()  # before the run, which changes the notebook
-        seconds = store(path.with_suffix(".ipynb"))
+        notebook = path.with_suffix(".ipynb")
+        seconds = run(nbformat.read(notebook, 4)) if options.times else store(notebook)
         print(f"{path.stem}: {seconds:.0f} s", flush=True)
         times[path.stem] = {
             "seconds": round(seconds),
@@ -132,7 +135,7 @@ def main() -> None:
             "versions": versions(),
             "commit": code,
         }
-        TIMES.write_text(json.dumps(times, indent=2) + "\n")
+        file.write_text(json.dumps(times, indent=2) + "\n")
 
 
 if __name__ == "__main__":
