@@ -79,7 +79,8 @@ print(f"difference {deep - shallow:+.3f} – you said: {my_answer}")
 
 # %% [markdown]
 # **Is my number normal?** The same was run with three seeds and stored. The curves are yours, the short
-# lines at their ends the stored losses; the title has their differences, seed by seed.
+# lines at their ends the stored losses; the title has their differences, seed by seed. ("Normal" is wider
+# than the stored values: the range in which one more run would usually end, as in notebook 2.)
 
 # %% jupyter={"outputs_hidden": true}
 print(reference.compare_experiment("depths", final, short, dataset.name))
@@ -239,7 +240,7 @@ exercises.network.residual_block(MyResBlock)
 # %% [markdown]
 # With that block, the whole network is a dozen lines. At the end a max pooling takes the largest of
 # the 4 × 4 values in each channel (ResNets usually take their mean, *global average pooling*;
-# either way one number a channel is left), and one linear layer makes ten logits of them. The
+# either way, one number per channel is left), and one linear layer makes ten logits of them. The
 # softmax is not here: PyTorch's cross-entropy contains it.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -320,7 +321,8 @@ exercises.network.receptive_field(receptive_field)
 # ### Exercise 3.5
 # The hardest one: write a residual block that changes the shape. Its branch is a `down_block` from
 # `channels_in` to `channels_out` channels, then a `conv_block`; its shortcut is a projection, a 1×1
-# convolution without bias. Return their sum. What must the projection do so that the two shapes match?
+# convolution without bias (and without the batch norm that He et al. put after it). Return their sum. What
+# must the projection do so that the two shapes match?
 
 # %% tags=["exercise-3.5"]
 class ProjectionBlock(nn.Module):
@@ -490,10 +492,10 @@ env.add_caption(s10.plot_curves(history))
 # %% [markdown]
 # Three things to look for:
 #
-# - While the LR is large, the test curve jumps: the weights move too far in each step for a steady
-#   result.
-# - In the last epochs the LR falls to almost nothing, the curve is smooth, and it still rises a little:
-#   the last epoch is the best or close to it.
+# - While the LR is large, the test curve jumps, and the training curve does not. A likely reason: the
+#   weights move far in each step, and batch norm's running statistics, used only in the test, lag behind.
+# - In the last epochs the LR falls to almost nothing, and the test curve moves by a few tenths of a point
+#   only, upward on the whole: the last epoch is the best or close to it.
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
 #   It is measured *during* the epoch, most of it with a worse network, and on *augmented* images.
 #
@@ -529,7 +531,8 @@ plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
 # `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with the
-# same seed, for each seed and as the mean. All are of three seeds, at width 16. The gray band is ± the
+# same seed, for each seed and as the mean. All are of three seeds, at width 16, measured together with the
+# full recipe (so these are other runs of it than those above). The gray band is ± the
 # standard deviation of the full recipe, the error bars are those of the gains.
 #
 # A surprise: no setting gains half a point with any seed, and three make the result worse with all:
@@ -568,7 +571,7 @@ for width in (16, 64):
     table = stored_ablation("residuals", width)
     print(f"\nwidth {width}, the assignment's network:", *full_recipe_accuracies("residuals", width).round(2))
     print(table.drop(columns="time").round(2).to_string(index=False))
-gain = stored_ablation("residuals", 16).set_index("ingredient")["gain"]["shortcuts"]
+gain = stored_ablation("residuals", 16).set_index("ingredient")["gain"]["shortcuts"].round(2)
 print("\n" + str(exercises.compare_guess("gain of the shortcuts in points", my_gain_of_the_shortcuts, gain)))
 
 # %% [markdown]
@@ -580,7 +583,7 @@ print("\n" + str(exercises.compare_guess("gain of the shortcuts in points", my_g
 # assignment has them because residual blocks are what it teaches.
 #
 # With batch norm *before* the pooling the test accuracy was higher with each of the three seeds at width
-# 16 and with two of three at width 64, by up to 0.3 points. That is no more than two seeds differ by, so
+# 16 and with two of three at width 64, by up to 0.3 points. That is about as much as two seeds differ by, so
 # take it as a hint. (It costs some time: batch norm then has four times as many values to normalize.)
 
 # %% [markdown]
@@ -743,7 +746,7 @@ for role, classes, each in zip(("network", "label"), (once.predicted, once.label
 env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=2.5))
 
 # %% [markdown]
-# Look at the image: what is at that place? If you would give it another label than the data set does, the
+# Look at the image, and at its two maps above (#0): what is at that place? If you would give it another label than the data set does, the
 # mistake may be the label's. A map shows *where*, not *what*: whether it was color, shape or background,
 # you find out by changing the image and asking again.
 #
@@ -824,7 +827,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 # Does your own code meet the assignment? Here is `MyResNet` with this notebook's recipe; put in your
 # own augmentation, a function that makes your scheduler, and your history. (Without a GPU the history
 # is that of width 16, so the line on accuracy is not about `MyResNet()`, which has width 64. The
-# quarter-width network reached 90 % with two of three stored seeds; the full one has about 94 %.)
+# quarter-width network reached 90 % with two of the three stored seeds shown after the training; the full
+# one has about 94 %.)
 
 # %%
 s10.check_assignment(
@@ -879,7 +883,7 @@ env.add_caption(plot_schedules(table, by="variant"))
 # On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points. Do not trust a difference
 # of about that size unless all seeds agree; and three seeds agree by chance alone in one case of four.
 # What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
-# `recipe` in place of `short`, on `dataset`.
+# `recipe` in place of `short`, on `dataset` (on `dataset.hold_out(5000)` if it is to choose a setting).
 #
 # ## Recap
 #

@@ -279,7 +279,7 @@ exercises.speed.iterations_above_half(iterations)
 # s, iterations = 0.01, 0
 # while s <= 0.5:
 #     s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
-#     iterations = iterations + 1
+#     iterations = iterations + 1  # 0.034, 0.118, 0.400, 1.093: 4 iterations
 # ```
 # </details>
 
@@ -323,7 +323,8 @@ print(pd.DataFrame(rows).to_string(index=False))
 # three iterations. More iterations would lift them, and take more time.
 #
 # A batch norm follows each of these convolutions, so the *length* of the filters does not matter.
-# Our Muon, like that of airbench94_muon, sets it to the root of the number of filters before each step;
+# Our Muon, like that of Jordan's own program
+# ([airbench94_muon](https://github.com/KellerJordan/cifar10-airbench)), sets it to the root of the number of filters before each step;
 # Muon in general does not. `length` is the length of a
 # step at an LR of 1, relative to that. It is near 1, so the LR has a plain meaning: with 0.12, a
 # step moves each layer's filters by about a tenth of their length.
@@ -417,7 +418,7 @@ print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
 # | `lr_max` | another optimizer, another unit (trick 3); 0.08 was no better, 0.2 worse |
 # | `lr_min` | a quarter of the peak: seven epochs leave no time for a slow rise |
 # | `final_lr` | a hundredth of the peak: here the LR *is* annihilated, which the assignment rules out |
-# | `momentum_max`, `momentum_min` | constant, as in Jordan's own program with Muon ([airbench94_muon](https://github.com/KellerJordan/cifar10-airbench)); 0.8 was worse with this LR |
+# | `momentum_max`, `momentum_min` | constant, as in airbench94_muon; 0.8 was worse with this LR |
 # | `beta2` | of AdamW, for the weights that are not filters: it forgets faster, as the run is short |
 # | `weight_decay` | this Muon resets the length of the filters, so decay would change nothing in them |
 # | `label_smoothing` | trick 6 |
@@ -467,7 +468,7 @@ print(reference.compare_training(history, fast, dataset.name))
 # On CIFAR-10, in all three stored runs, the test accuracy is 2 to 9 points below the training accuracy
 # after epoch 3. A likely reason: at 32 × 32 everything is a third larger than in the images it was
 # trained on, and the running statistics are those of small images. Once it trains on large images, the
-# test accuracy overtakes: after epoch 5 it is above in all three.
+# test accuracy overtakes: after epoch 5 it is above in all three. At the end training is ahead again.
 #
 # **How much less work is that than in notebook 3** at width 16, which also reaches about 90 %?
 
@@ -511,7 +512,7 @@ plot_ablation(table, three.std(ddof=1))
 # `gain`: by how many points of test accuracy the full recipe is better with the same seed, once for
 # each seed, and the mean. `time` is the training time without the trick relative to that of the full
 # recipe. Each run had two cores of a machine that computed other things, too, and such times scatter by a
-# tenth; only those of low resolution and of Muon stand out.
+# tenth or more; only that of low resolution clearly stands out.
 #
 # **How large is the noise?** Look at the first two lines of the output: even with the *same seed*, the
 # runs on two processors differ (sums are rounded in another order). So do not count on paired
@@ -524,13 +525,13 @@ plot_ablation(table, three.std(ddof=1))
 #   tuned one, this table cannot say.
 # - The *whitening layer* and *label smoothing* gain something with each seed, in the mean a little more
 #   than the noise. *Alternating flips* gain half a point with two seeds and nothing with the third.
-# - About *Dirac initialization*, for which there was such a good reason, the seeds disagree, from −0.3 to
-#   +0.5 points: three seeds cannot tell.
+# - About *Dirac initialization*, for which there was such a good reason, the seeds disagree, from −0.29 to
+#   +0.55 points: three seeds cannot tell.
 # - *Low resolution* costs accuracy with two seeds and gains some with the third. That is no verdict: it
 #   is there for the time, of which it saves a quarter.
 #
 # **Equal time.** A trick that saves time must be compared with another way to spend that time, and a
-# trick that costs time, as Muon does, with a rival that gets it, too. So AdamW got 8 epochs in place of
+# trick that costs time, as Muon may, with a rival that gets it, too. So AdamW got 8 epochs in place of
 # 7, and the LRMAX that was best on 5,000 held-out training images, of five that were tried: 0.02, twice
 # that of notebook 3. And the recipe without low resolution got 6 epochs.
 
@@ -541,8 +542,9 @@ print(fair.round(2).to_string(index=False))
 
 # %% [markdown]
 # Against this rival Muon gains less, 0.1 to 0.6 points, but it gains with each of the three seeds. About
-# low resolution the seeds disagree, and its mean gain is next to nothing: an epoch more on small images,
-# or one less on large ones, comes out alike. (Both rivals even had about a tenth more time.)
+# low resolution the seeds disagree, and its mean gain is next to nothing: seven epochs, the first half on
+# small images, and six on large ones come out alike. (Both rivals had about a tenth more time. By the first
+# table AdamW's 8 epochs should take 6 % less; how much time Muon costs, these measurements do not tell.)
 #
 # **And the same trick elsewhere?** In the recipe of notebook 3, label smoothing of 0.1 gained
 # nothing: without it, all three seeds were better, by 0.1 to 0.3 points. Most of the six come from a
@@ -584,10 +586,12 @@ print(exercises.compare_guess("difference", my_difference, differences["mean"].i
 env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# With each seed, the run whose LR falls to its end is several points ahead, after the same images
+# With each seed, the run whose LR falls to its end is far ahead, by 7 points or more, after the same images
 # and the same number of steps. A likely reason: each batch's gradient is noisy, so at a high LR the
 # weights keep jumping around the bottom of the valley, and batch norm's running statistics lag behind
-# them; when the LR falls, both settle. (We did not measure the two apart. The ball of notebook 0 had no
+# them; when the LR falls, both settle. The first shows in the training accuracy, too, where batch norm uses
+# the batch's own statistics: it differs by about 4 points. (How much of the rest is due to the second, we
+# did not measure. The ball of notebook 0 had no
 # noise; that is why it arrived.) So the accuracy *in the middle of a run* says little about
 # where it will end: a run of 7 epochs looks bad after 2, and a run of 2 epochs has finished by then.
 # Two consequences:
@@ -667,7 +671,8 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in 12 minutes on two cores
 # (`benchmarks/README.md`). With a GPU, try `s10 train --recipe beyond`: the assignment's network at
 # full width and its 24 epochs, with Muon, alternating flips and more label smoothing. Its one stored
-# run has 94.46 %; the assignment's recipe has 93.78 to 94.09 % with five seeds.
+# run has 94.46 %; the assignment's recipe has 93.78 to 94.09 % with five seeds (the three of notebook 3's
+# last table, on another GPU, lie there, too, but for one of 93.72).
 #
 # ## Recap
 #
@@ -676,10 +681,9 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #    pass.
 # 2. Whitening and Dirac initialization are meant to make the first steps count, Muon to let faint
 #    directions count in every step, alternating flips and label smoothing to take more from each image,
-#    low resolution to make the first epochs cheaper. Here Muon gained most; against an AdamW with a
-#    tuned LRMAX, at equal time, it still gained 0.1 to 0.6 points; about Dirac initialization the three
-#    seeds disagreed.
-# 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum.
+#    low resolution to make the first epochs cheaper.
+# 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum. Here it
+#    gained most; against an AdamW with a tuned LRMAX, at equal time, it still gained 0.1 to 0.6 points.
 # 4. Only leaving a trick out tells what it is worth: seed with seed, against the noise of equal runs,
 #    at equal time, and against a rival tuned with the same care.
 # 5. Much of the accuracy comes when the LR falls, so a run in its middle tells little about its end.

@@ -31,7 +31,7 @@ def plot_costs(costs: pd.DataFrame, std: float = 0.0) -> Figure:
 
 
 def plot_ablation(table: pd.DataFrame, std: float = 0.0) -> Figure:
-    """What each ingredient of a recipe gains, drawn as `plot_costs` does.
+    """What each ingredient of a recipe gains, drawn as `plot_costs` does; no bar is cut off.
 
     Args:
         table: a row for each ingredient, as from `s10.course.ablation.stored_ablation`:
@@ -39,15 +39,17 @@ def plot_ablation(table: pd.DataFrame, std: float = 0.0) -> Figure:
         std: standard deviation of the complete recipe.
     """
     labels = table["gain"].map("{:+.2f}".format)
-    return _plot_bars(table, "ingredient", "gain", labels, std)
+    return _plot_bars(table, "ingredient", "gain", labels, std, longest=np.inf)
 
 
-def _plot_bars(table: pd.DataFrame, name: str, value: str, labels: pd.Series, std: float) -> Figure:
+def _plot_bars(
+    table: pd.DataFrame, name: str, value: str, labels: pd.Series, std: float, longest=LONGEST
+) -> Figure:
     figure, axes = new_figure(8, 0.32 * len(table) + 1.1)
     axes.axvspan(-std, std, color="0.85", label="± 1 standard deviation of the recipe")
     values, rows = table[value], range(len(table))
     bars = values[values > 0].sort_values(ascending=False)
-    limit = bars[bars <= LONGEST * bars.shift(-1, fill_value=np.inf)].max() if len(bars) else 1.0
+    limit = bars[bars <= longest * bars.shift(-1, fill_value=np.inf)].max() if len(bars) else 1.0
     is_cut = values > limit
     errors = table["std"].mask(is_cut)
     lengths = values.fillna(0).clip(upper=1.1 * limit)

@@ -97,8 +97,8 @@ class Muon(Optimizer):
 def orthogonalize(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Approximately the nearest orthogonal matrix: float (M, N) → float32 (M, N).
 
-    For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between 0.6 and 1.3 unless
-    they were very small. Each of these Newton–Schulz iterations maps every singular value s
+    For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between about 0.7 and 1.2
+    unless they were very small. Each of these Newton–Schulz iterations maps every singular value s
     to 3.4445 s − 4.775 s³ + 2.0315 s⁵, which makes small ones grow fastest and leaves large
     ones near 1. It consists of matrix products only, so bfloat16 is precise enough.
     """

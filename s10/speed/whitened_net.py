@@ -50,10 +50,10 @@ class WhitenedNet(nn.Module):
     def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
         """Set the first layer so that it whitens the patches of these images.
 
-        Its outputs are then uncorrelated, each with variance 1. Neighboring pixels of a
-        photograph are nearly equal, and a network has to learn first to look at their
-        differences; here it starts with that. Each direction comes with both signs,
-        because the GELU that follows lets only one of them pass. `eps` is added to the
+        Its first twelve outputs are then uncorrelated, each with variance 1. Neighboring
+        pixels of a photograph are nearly equal, and a network has to learn first to look at
+        their differences; here it starts with that. The other twelve are their negatives,
+        because the GELU that follows lets only one sign pass. `eps` is added to the
         variances, so that the noise in the faintest directions stays small.
 
         Args:

@@ -10,7 +10,7 @@ import pytest
 
 from s10 import Recipe
 from s10.course import reference
-from s10.course.ablation import stored_ablation
+from s10.course.ablation import full_recipe_accuracies, stored_ablation
 from s10.speed.recipes import LAPTOP
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +58,8 @@ ASSIGNMENT = reference.training_entry(Recipe(), "cifar10")["test_accuracy"]
 CLAIMS = [
     ("On a CPU the convolutions take most of the time, and their backward pass about twice as much",
      FORWARD + BACKWARD > 50 and 1.5 < BACKWARD / FORWARD < 2.6),
-    ("With each seed, the run whose LR falls to its end is several points ahead",
-     shown("LR falls to its end +(?=[-\\d])")[:3].min() > 3),
+    ("With each seed, the run whose LR falls to its end is far ahead, by 7 points or more",
+     shown("LR falls to its end +(?=[-\\d])")[:3].min() > 6.5),
     ("Its one stored run has 94.46 %; the assignment's recipe has 93.78 to 94.09 % with five seeds",
      (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 5)
      and [round(100 * pick(run[-1] for run in ASSIGNMENT), 2) for pick in (min, max)]
@@ -79,15 +79,21 @@ CLAIMS = [
          for name in ("whitening layer", "label smoothing"))),
     ("*Alternating flips* gain half a point with two seeds and nothing with the third",
      sorted(gains("alternating flips").round(1)) == pytest.approx([0, 0.5, 0.6])),
-    ("the seeds disagree, from −0.3 to +0.5 points: three seeds cannot tell",
-     [round(pick(gains("Dirac initialization")) - 0.01, 1) for pick in (min, max)] == [-0.3, 0.5]),
+    ("the seeds disagree, from −0.29 to +0.55 points: three seeds cannot tell",
+     [round(pick(gains("Dirac initialization")), 2) for pick in (min, max)] == [-0.29, 0.55]),
     ("*Low resolution* costs accuracy with two seeds and gains some with the third",
      sorted(np.sign(gains("low resolution first"))) == [-1, -1, 1]),
     ("of which it saves a quarter",
      1 / TIMES["low resolution first"] == pytest.approx(0.75, abs=0.02)),
-    ("only those of low resolution and of Muon stand out",
-     set(TIMES.sub(1).abs().nlargest(2).index) == {"low resolution first", "Muon"}
-     and TIMES.sub(1).abs().nsmallest(4).max() < 0.12),
+    ("only that of low resolution clearly stands out",
+     TIMES.sub(1).abs().idxmax() == "low resolution first"
+     and TIMES.sub(1).abs().nsmallest(5).max() < 0.2 < TIMES["low resolution first"] - 1),
+    ("By the first table AdamW's 8 epochs should take 6 % less",
+     TIMES["Muon"] * 8 / 7 == pytest.approx(0.94, abs=0.005)),
+    ("At the end training is ahead again", (GAPS[:, -1] < 0).all()),
+    ("(the three of notebook 3's last table, on another GPU, lie there, too, but for one of 93.72)",
+     [93.78 <= a <= 94.09 for a in full_recipe_accuracies("residuals", 64).round(2)]
+     == [True, True, False]),
     ("Against this rival Muon gains less, 0.1 to 0.6 points, but it gains with each of the three "
      "seeds.", len(FAIR) == 3 and [round(pick(FAIR), 1) for pick in (min, max)] == [0.1, 0.6]
      and (gains("Muon") > FAIR).all()),

@@ -270,6 +270,13 @@ def test_an_ablation_of_small_and_negative_gains_shows_all_of_them():
     assert axes.get_xlabel() == "gain in test accuracy (percentage points)"
 
 
+def test_the_largest_gain_of_an_ablation_is_not_cut_off():
+    table = pd.DataFrame({"ingredient": ["Muon", "flips"], "gain": [4, 0.3], "std": [0.3, 0.3]})
+    axes = plot_ablation(table, 0.2).axes[0]
+    assert [bar.get_width() for bar in axes.patches[1:]] == [4, 0.3]
+    assert texts(axes.texts) == ["+4.00", "+0.30"]
+
+
 def test_figures_are_legible_at_notebook_size(predictions, history, shapes, costs):
     figures = [
         plots.plot_curves(history),
