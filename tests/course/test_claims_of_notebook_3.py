@@ -80,7 +80,8 @@ CLAIMS = [
     ("three at width 16 and five at width 64", lambda: len(list(curves("test_accuracy"))) == 8),
     ("The quarter-width network reached 90 % with two of the three stored seeds shown after the "
      "training; the full one has about 94 %",
-     lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2 and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
+     lambda: sum(100 * c[-1] >= 90 for c in runs(16)["test_accuracy"]) == 2
+     and np.allclose([100 * c[-1] for c in runs(64)["test_accuracy"]], 94, atol=0.3)),
     ("no setting gains half a point with any seed",
      lambda: gains().shape == (5, 3) and gains().max(axis=None) < 0.5),
     ("three make the result worse with all: label smoothing, inverse momentum cycling and β2.",
