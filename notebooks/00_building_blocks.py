@@ -310,8 +310,8 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
 #
 # For SGD without momentum they are the same. Adam divides all that is in the gradient by √v.
 #
-# **Your prediction first**: some weights get noise of size 3 as their gradient, others of size 0.03.
-# Adam with L2: which come closer to 0?
+# **Your prediction first**: all weights start at 1, and λ is 0.1. Some weights get noise of size 3 as
+# their gradient, others of size 0.03. Adam with L2: which come closer to 0?
 
 # %%
 my_smaller = None  # "large gradients", "small gradients" or "no difference"
@@ -431,7 +431,9 @@ plt.show()
 # better. (This ε, 10⁻⁵, again only prevents a division by zero.)
 #
 # The images here are drawn shapes that come with s10. We send them through ten convolutions,
-# initialized by PyTorch, with batch norm and without. What arrives at the ReLUs of layers 1, 5 and 10?
+# initialized by PyTorch, with batch norm and without. The next cell shows what arrives at the ReLUs of
+# layers 1, 5 and 10. (The figure pools all channels; without batch norm, most of the width that is left at
+# layers 5 and 10 is the difference between the channels' means.)
 
 # %%
 shapes = s10.load_dataset("shapes")
@@ -509,7 +511,7 @@ exercises.blocks.batch_norm(batch_norm)
 #
 # running mean ← 0.9 · running mean + 0.1 · mean of the batch,
 #
-# and the same for the variance. After `model.eval()` they take the place of the batch's own;
+# and the same for the variance (there PyTorch divides by n − 1). After `model.eval()` they take the place of the batch's own;
 # `model.train()` goes back. The running mean starts at 0, the running variance at 1. (PyTorch calls the
 # 0.1 `momentum`, although it is the share of the *new* value. `BatchNorm1d`, below, does for the
 # columns of a matrix what `BatchNorm2d` does for channels.)
@@ -639,9 +641,9 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 # 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
 # weights. (But now the gradient can become too large: 1.3¹⁶ is 67.)
 #
-# Now real layers: 16 equal convolutions, after one that makes 16 channels of 3, at their initial weights,
-# and the length (norm) of the gradient
-# that each gets from one batch of 64 images; without batch norm and with.
+# Now real layers: 16 convolutions of the same shape, each followed by a ReLU, after one that turns 3
+# channels into 16; all at their initial weights. We look at the length (norm) of the gradient
+# that each of the 16 gets from one batch of 64 images; without batch norm and with.
 #
 # **Your prediction first**: plain, without batch norm. Divide the gradient of the first of the 16
 # layers by that of the last: which power of ten do you expect?

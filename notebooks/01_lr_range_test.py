@@ -14,7 +14,7 @@
 #
 # **You will learn** what the network is shown (CIFAR-10 and its augmentations), what the
 # learning rate (LR) does, how a *range test* finds its order of magnitude in a
-# minute, and how far that can be trusted.
+# minute or two, and how far that can be trusted.
 #
 # **You need** Python and a little PyTorch: tensors, a model, a loss, an optimizer. Notebook 0 explains
 # batch norm, momentum, Adam and weight decay.
@@ -232,8 +232,9 @@ axes = pd.DataFrame({**runs, "a guess": guess}).plot(
 
 # %% [markdown]
 # With the smallest LR the run ends before anything is learned. With the middle one the loss falls. With
-# the largest it shoots up first: the steps are too long and jump over the valley that they should
-# descend into, much like the ball of notebook 0. ([Smith 2015](https://arxiv.org/abs/1506.01186) calls
+# the largest it shoots up to a hundred times that of a guess, comes back, and shoots up once more: the steps
+# are too long and jump over the valley that they should descend into, like those of the ball of notebook 0.
+# (Unlike the ball it comes back; *The right side* below says why. [Smith 2015](https://arxiv.org/abs/1506.01186) calls
 # the LR the most important setting.)
 #
 # **A range test** finds LRs that work in one short run: start with an LR that is far too small,
@@ -300,7 +301,8 @@ my_lr_max = None  # for example 3e-2
 # %% [markdown]
 # With your function, a range test is `losses_at([exponential_lr(k, 100, 1e-6, 1) for k in range(100)])`.
 # The library's is the same loop, run over three seeds (other initial weights, other batches) and in the
-# precision that is fastest here; the curves are smoothed. The optimizer is AdamW (notebook 0) with the
+# precision that is fastest here (bf16 are 16-bit numbers); the curves are smoothed by a moving average.
+# The optimizer is AdamW (notebook 0) with the
 # recipe's weight decay, and with the momentum (β1) that notebook 2 uses where the LR is largest. The
 # procedure follows [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
 
@@ -336,7 +338,8 @@ for seed, curve in found.curves.groupby("seed"):
 # ## Reading the curve
 #
 # In the range tests that are stored in the repository (CIFAR-10, three seeds) each seed begins above
-# ln 10, falls below it between 1e-4 and 4e-4, and is lowest between 2e-3 and 2e-2.
+# ln 10, falls below it between 1e-4 and 4e-4, and is lowest between 2e-3 and 2e-2. (The stored output above
+# is one of these tests; another machine may differ by a factor of two.)
 #
 # **LRMIN** is the first LR with a tenth of the fall done. That is not where the network begins to learn:
 # there it only becomes less wrong. A small LRMIN does no harm, as the LR leaves it at once (notebook 2).
@@ -347,8 +350,8 @@ for seed, curve in found.curves.groupby("seed"):
 # keeps away from both.
 #
 # Many tools take the LR at the steepest slope instead. In that way published solutions of this very
-# assignment got suggestions from 4.3e-4 to 5.5e-2 (their READMEs say so). Noise moves the steepest point
-# along the whole fall;
+# assignment got suggestions from 4.3e-4 to 5.5e-2 (their READMEs say so). The fall is nearly
+# straight on this axis, so a little noise decides which point is steepest;
 # where the curve crosses a level is steadier. So our rule uses levels: in the stored tests its LRMAX
 # moves by a factor of 1.4 from seed to seed, the LR of the steepest slope by 2.7. (LRMIN, a single
 # crossing where the curve is still flat, moves by 2.0.)
@@ -512,14 +515,16 @@ print(f"LRMIN: {found.lr_min:.2g}, {closer.lr_min:.2g}, the recipe's {recipe.lr_
 # LR hardly matters. (Whether LRs below 0.0027 are worse was not tried.)
 #
 # Why then does the recipe take 0.01? It was chosen earlier, from one run for each setting at a quarter
-# of the width, where 0.005 and 0.01 came out alike. Nothing here speaks clearly against it, so it has
-# stayed, and all stored runs can be compared.
+# of the width, where 0.005 and 0.01 came out alike. Here 0.0027 was never behind it, and 0.005 ahead with two
+# of three seeds: if anything, smaller LRs are better, by less than a seed's luck. So 0.01 has stayed, and
+# all stored runs can be compared.
 
 # %% [markdown]
 # ## Go on
 #
 # What do augmentation and LRMAX change in a short run? Three seeds for each variant, five epochs of
-# 10,000 images. Switch on what you like, and predict the sign of the difference first. (Nothing is
+# 10,000 images. (These runs use notebook 2's schedule already, in which LR and momentum move; the log shows
+# both at the end of each epoch.) Switch on what you like, and predict the sign of the difference first. (Nothing is
 # chosen from this, so the test images may be looked at.)
 
 # %% jupyter={"outputs_hidden": true}

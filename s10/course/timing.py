@@ -37,10 +37,11 @@ def run_minutes(
 
 
 def seconds_per_step(recipe: Recipe, device: torch.device, seconds: float = 2.0) -> float:
-    """Mean seconds of a training step at full resolution, after about so many of timed steps.
+    """Seconds of a training step at full resolution: the median of about so many seconds.
 
-    A CPU's time grows with the images, so there smaller batches are timed, and scaled: without
-    bf16, a step of 512 images can take 20 s at full width.
+    The median, as other programs disturb single steps. A CPU's time grows with the images, so
+    there smaller batches are timed, and scaled: without bf16, a step of 512 images can take 20 s
+    at full width.
     """
     size = recipe.batch_size
     if device.type == "cpu":
@@ -56,20 +57,18 @@ def seconds_per_step(recipe: Recipe, device: torch.device, seconds: float = 2.0)
         options = {"precision": precision, "scaler": precision.scaler()}
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         train_epoch(model, itertools.islice(batches, 2), optimizer, **options)  # warms up
-        _synchronize(device)
-        steps, start = 0, time.perf_counter()
+        ends = []
 
         def until_late():
-            nonlocal steps
-            for batch in batches:
-                yield batch
-                steps += 1
-                if time.perf_counter() - start >= seconds:
-                    return
+            _synchronize(device)
+            ends.append(time.perf_counter())
+            while ends[-1] - ends[0] < seconds:
+                yield next(batches)
+                _synchronize(device)
+                ends.append(time.perf_counter())
 
         train_epoch(model, until_late(), optimizer, **options)
-        _synchronize(device)
-    return (time.perf_counter() - start) / steps * recipe.batch_size / size
+    return float(np.median(np.diff(ends))) * recipe.batch_size / size
 
 
 def random_dataset(count: int) -> ImageDataset:

@@ -100,8 +100,8 @@ CLAIMS = [
      [within([gap], low, high) for gap, (low, high) in zip(measured.parts_and_whole(
          "cifar10", 16).eval("`the whole` - `sum of the parts`"), [(0, 0.7)] + 3 * [(2.55, 6.35)],
          strict=True)] == [True] * 4),
-    ("although at the end of the short experiment L2 was level with the recipe or ahead", within(100 * (
-        short(L2, "test_accuracy") - short(RECIPE, "test_accuracy"))[:, -1], 0, 4)),
+    ("although at the end of the short experiment L2 was level with the recipe or ahead", within(
+        100 * (short(L2, "test_accuracy") - short(RECIPE, "test_accuracy"))[:, -1], 0, 4)),
     ("All of it together costs less than 2 points", BASE[0] - DASHED_CURVE[-1] < 2),
     ("the test accuracy that it states lies among our five seeds",
      from_stated("era1-s10-strided").min() < 0 < from_stated("era1-s10-strided").max()),
