@@ -39,9 +39,9 @@ def run_minutes(
 def seconds_per_step(recipe: Recipe, device: torch.device, seconds: float = 2.0) -> float:
     """Seconds of a training step at full resolution: the median of about so many seconds.
 
-    The median, as other programs disturb single steps. A CPU's time grows with the images, so
-    there smaller batches are timed, and scaled: without bf16, a step of 512 images can take 20 s
-    at full width.
+    The median, as other programs disturb single steps. A CPU's time grows with the images, except
+    in the optimizer, so there smaller batches are timed, and scaled: without bf16, a step of 512
+    images can take 20 s at full width.
     """
     size = recipe.batch_size
     if device.type == "cpu":
@@ -57,18 +57,24 @@ def seconds_per_step(recipe: Recipe, device: torch.device, seconds: float = 2.0)
         options = {"precision": precision, "scaler": precision.scaler()}
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         train_epoch(model, itertools.islice(batches, 2), optimizer, **options)  # warms up
-        ends = []
+        ends, in_optimizer = [], []
+        clock = time.perf_counter
+        optimizer.register_step_pre_hook(lambda *_: in_optimizer.append(-clock()))
+        optimizer.register_step_post_hook(
+            lambda *_: in_optimizer.append(in_optimizer.pop() + clock())
+        )
 
         def until_late():
             _synchronize(device)
-            ends.append(time.perf_counter())
+            ends.append(clock())
             while ends[-1] - ends[0] < seconds:
                 yield next(batches)
                 _synchronize(device)
-                ends.append(time.perf_counter())
+                ends.append(clock())
 
         train_epoch(model, until_late(), optimizer, **options)
-    return float(np.median(np.diff(ends))) * recipe.batch_size / size
+    fixed = float(np.median(in_optimizer))
+    return (float(np.median(np.diff(ends))) - fixed) * recipe.batch_size / size + fixed
 
 
 def random_dataset(count: int) -> ImageDataset:
