@@ -18,8 +18,8 @@
 #
 # **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
 #
-# **Time** to run all cells: about 10 minutes on 2 CPU cores (measured); on
-# Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
+# **Time** to run all cells: about 11 minutes on 2 CPU cores with bf16 instructions, about 25 without
+# (measured; estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
 # downloaded, drawn shapes are used; `setup(data="shapes")` below chooses them at once.
 
 # %% [markdown]

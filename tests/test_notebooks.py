@@ -22,7 +22,10 @@ NAMES = [
     "04_five_submissions", "05_fast_on_a_laptop",
 ]  # fmt: skip
 RECIPES = {cls.__name__: cls for cls in (Recipe, FastRecipe, LaptopRecipe)}
-TIMES = json.loads((ROOT / "results" / "notebooks.json").read_text())
+TIMES, TIMES_AVX2 = (
+    json.loads((ROOT / "results" / f"{name}.json").read_text())
+    for name in ("notebooks", "notebooks-avx2")
+)
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # Notebook 0 trains nothing on CIFAR-10.
@@ -215,17 +218,34 @@ def test_the_minutes_in_its_text_were_measured(path):
     found = TIMES[path.stem]
     assert re.fullmatch("[0-9a-f]{40}", found["commit"])
     text = re.sub(r"\n# ", " ", path.with_suffix(".py").read_text())
-    (stated,) = re.findall(r"(about \d+|less than a) minutes? on 2 CPU cores \(measured", text)
-    if stated == "less than a":
-        assert found["seconds"] < 60
-    else:
-        assert int(stated.split()[1]) == pytest.approx(found["seconds"] / 60, abs=0.75)
+    minutes = found["seconds"] / 60
+    without = TIMES_AVX2.get(path.stem)  # bf16 instructions
+    if "less than a minute on 2 CPU cores (measured), with bf16 instructions or without" in text:
+        assert max(minutes, without["seconds"] / 60) < 1
+        return
+    with_bf16, other, how = re.search(
+        r"about (\d+) minutes on 2 CPU cores with bf16 instructions, about (\d+) without "
+        r"\((both measured|measured; estimated)", text
+    ).groups()  # fmt: skip
+    assert int(with_bf16) == pytest.approx(minutes, abs=0.75)
+    assert (how == "both measured") == (without is not None)
+    # Those of the same work that were measured took twice as long.
+    assert int(other) == pytest.approx(
+        without["seconds"] / 60 if without else 2.2 * minutes, rel=0.1
+    )
+
+
+def test_both_kinds_of_machine_were_measured():
+    assert {found["precision"] for found in TIMES.values()} == {"bf16"}
+    assert {found["precision"] for found in TIMES_AVX2.values()} == {"fp32"}
+    assert set(TIMES_AVX2) <= set(TIMES)
 
 
 @each
 def test_lecturers_are_told_the_same_minutes(path):
     text = re.sub(r"\n# ", " ", path.with_suffix(".py").read_text())
     cpu = re.search(r"(less than a minute|about \d+)(?: minutes)? on 2 CPU cores", text)[1]
+    cpu += "".join(re.findall(r" bf16 instructions(, about \d+) without", text))
     gpu = re.search(r"on Colab's T4 GPU (about \d+)", text)
     exercises = re.search(r"Add (half an hour|an hour) for the exercises", text)[1]
     cells = [path.stem[1], cpu, gpu[1] if gpu else "no GPU needed", exercises]
