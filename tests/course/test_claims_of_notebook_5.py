@@ -99,7 +99,7 @@ CLAIMS = [
      and (gains("Muon") > FAIR).all()),
     ("About low resolution the seeds disagree, and its mean gain is next to nothing",
      len(set(np.sign(SMALL.round(3)))) > 1 and abs(SMALL.mean()) < 0.05),
-    ("(Both rivals even had about a tenth more time.)",
+    ("(Both rivals had about a tenth more time.",
      (stored_ablation(EQUAL_TIME)["time"].round(1) == 1.1).all()),
     ("of five that were tried: 0.02, twice that of notebook 3",
      len(TRIED) == 5 and TRIED[max(TRIED)] == 0.02 == 2 * Recipe().lr_max),
