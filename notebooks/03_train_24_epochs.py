@@ -21,7 +21,7 @@
 # notebook 0, LRMIN and LRMAX in notebook 1, the one-cycle schedule in notebook 2.
 #
 # **Time** to run all cells: about 15 minutes on 2 CPU cores with bf16 instructions, about 32 without
-# (measured; estimated, with a quarter of the network's width); on Colab's T4 GPU about 8, at full width
+# (the first measured, the second estimated; with a quarter of the network's width); on Colab's T4 GPU about 8, at full width
 # (estimated). Add an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
 
@@ -46,8 +46,8 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # A deeper network can do all that a shallower one can: its extra layers only have to pass on what
 # they get. So its *training* loss should never be worse. In practice it often is, when layers are
 # simply stacked ([He et al. 2015](https://arxiv.org/abs/1512.03385), section 1). That is not
-# overfitting, which would show in the test loss only; it is a failure to *train*. Layers find it
-# hard to learn to do nothing.
+# overfitting, which would show in the test loss only; it is a failure to *train*. The usual explanation:
+# layers find it hard to learn to do nothing.
 #
 # The remedy is a *shortcut*: let the layers compute only what should be *added* to their input, x +
 # F(x). Doing nothing is now F = 0, which is easy. (The derivative 1 + F′ of notebook 0 helps, too. But
@@ -89,8 +89,8 @@ env.add_caption(figures.degradation(depth_table, stored), "networks of 16 channe
 
 # %% [markdown]
 # On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the
-# three seeds, in *training*. With shortcuts the two are close, and the seeds disagree about which is
-# lower; so a single run cannot tell. Shortcuts remove the harm. They add nothing that could be
+# three seeds, in *training*. With shortcuts the two are close, within 0.1, and the seeds disagree about which
+# is lower; so a single run cannot tell. Shortcuts remove most or all of the harm. They add nothing that could be
 # learned: both deep networks have the same *number* of weights. Showing that depth *helps* needs
 # longer training.
 #
@@ -494,8 +494,8 @@ env.add_caption(s10.plot_curves(history))
 #
 # - While the LR is large, the test curve jumps, and the training curve does not. A likely reason: the
 #   weights move far in each step, and batch norm's running statistics, used only in the test, lag behind.
-# - In the last epochs the LR falls to almost nothing, and the test curve moves by a few tenths of a point
-#   only, upward on the whole: the last epoch is the best or close to it.
+# - In the last epochs the LR falls to almost nothing, and so do the jumps: in each of the last two the test
+#   curve moves by less than a point, upward on the whole; the last epoch is the best or close to it.
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
 #   It is measured *during* the epoch, most of it with a worse network, and on *augmented* images.
 #
@@ -539,8 +539,8 @@ plot_ablation(table, full.std(ddof=1))
 # label smoothing, inverse momentum cycling and β2. Weight decay gains in the mean, but not with each
 # seed. Yet label smoothing had stood out by
 # half a point on held-out training images, in *one run* for each setting (`results/recipe-search.csv`);
-# the border and β2 had not been tried at all. The best of many single runs is partly the luckiest. And
-# regularization helps a network that overfits; this narrow one hardly does: at width 16 the training
+# the border and β2 had not been tried at all. The best of many single runs is partly the luckiest. And for
+# label smoothing there is a second reason: regularization helps a network that overfits; this narrow one hardly does: at width 16 the training
 # accuracy ends at 92 % (on augmented images), at width 64 near 99 % (`results/cifar10-width64-h200`).
 # Nobody has taken the settings away at width 64 yet, and three seeds cannot tell a gain of a tenth of a
 # point from none.
@@ -746,7 +746,7 @@ for role, classes, each in zip(("network", "label"), (once.predicted, once.label
 env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=2.5))
 
 # %% [markdown]
-# Look at the image, and at its two maps above (#0): what is at that place? If you would give it another label than the data set does, the
+# Look at the image, and at its two maps in the leftmost column above: what is at that place? If you would give it another label than the data set does, the
 # mistake may be the label's. A map shows *where*, not *what*: whether it was color, shape or background,
 # you find out by changing the image and asking again.
 #
@@ -827,8 +827,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 # Does your own code meet the assignment? Here is `MyResNet` with this notebook's recipe; put in your
 # own augmentation, a function that makes your scheduler, and your history. (Without a GPU the history
 # is that of width 16, so the line on accuracy is not about `MyResNet()`, which has width 64. The
-# quarter-width network reached 90 % with two of the three stored seeds shown after the training; the full
-# one has about 94 %.)
+# quarter-width network reached 90 % with two of three stored seeds, in either of the measurements above; the
+# full one has about 94 %.)
 
 # %%
 s10.check_assignment(
@@ -893,8 +893,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # 3. While the LR is large the test accuracy jumps; it settles as the LR falls. Judge the last epoch.
 # 4. One number hides much: look at classes, at pairs of classes, at single images, and at what the network
 #    looks at.
-# 5. Compare seed with seed, over several seeds; and never let test images choose a setting. Eight layers
-#    turned out to do as well without their shortcuts.
+# 5. Compare seed with seed, over several seeds; and never let test images choose a setting. On the
+#    test images eight layers did as well without their shortcuts; in training slightly worse.
 #
 # ## Questions
 #

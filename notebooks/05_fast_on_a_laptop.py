@@ -19,7 +19,7 @@
 # **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
 #
 # **Time** to run all cells: about 11 minutes on 2 CPU cores with bf16 instructions, about 25 without
-# (measured; estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
+# (the first measured, the second estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
 # downloaded, drawn shapes are used; `setup(data="shapes")` below chooses them at once.
 
 # %% [markdown]
@@ -329,7 +329,7 @@ print(pd.DataFrame(rows).to_string(index=False))
 # step at an LR of 1, relative to that. It is near 1, so the LR has a plain meaning: with 0.12, a
 # step moves each layer's filters by about a tenth of their length.
 #
-# Biases, batch norms and the last layer are not filters; AdamW trains them.
+# Biases, batch norms and the last layer are not filters; AdamW trains them, with a tenth of the LR.
 #
 # ## Trick 4: alternating flips
 #
@@ -541,7 +541,8 @@ print("the full recipe:", *full_recipe_accuracies("laptop-at-equal-time").round(
 print(fair.round(2).to_string(index=False))
 
 # %% [markdown]
-# Against this rival Muon gains less, 0.1 to 0.6 points, but it gains with each of the three seeds. About
+# Against this rival Muon gains less: 0.4 points in the mean, about twice the noise of such a mean, and
+# something with each of the three seeds, 0.1 to 0.6. Probably a gain, but no longer a large one. About
 # low resolution the seeds disagree, and its mean gain is next to nothing: seven epochs, the first half on
 # small images, and six on large ones come out alike. (Both rivals had about a tenth more time. By the first
 # table AdamW's 8 epochs should take 6 % less; how much time Muon costs, these measurements do not tell.)
@@ -586,12 +587,14 @@ print(exercises.compare_guess("difference", my_difference, differences["mean"].i
 env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# With each seed, the run whose LR falls to its end is far ahead, by 7 points or more, after the same images
-# and the same number of steps. A likely reason: each batch's gradient is noisy, so at a high LR the
+# With each seed, the run whose LR falls to its end is far ahead, by more than 6 points, after the same images
+# and the same number of steps. (Where the LR stays high, the accuracy also depends more on the seed: look
+# at the thin lines.) A likely reason: each batch's gradient is noisy, so at a high LR the
 # weights keep jumping around the bottom of the valley, and batch norm's running statistics lag behind
 # them; when the LR falls, both settle. The first shows in the training accuracy, too, where batch norm uses
-# the batch's own statistics: it differs by about 4 points. (How much of the rest is due to the second, we
-# did not measure. The ball of notebook 0 had no
+# the batch's own statistics: it differs by about 4 points, although it is a mean over the epoch. (What the
+# running statistics add, and the test on larger images than those of the training, we did not measure. The
+# ball of notebook 0 had no
 # noise; that is why it arrived.) So the accuracy *in the middle of a run* says little about
 # where it will end: a run of 7 epochs looks bad after 2, and a run of 2 epochs has finished by then.
 # Two consequences:
@@ -671,8 +674,8 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in 12 minutes on two cores
 # (`benchmarks/README.md`). With a GPU, try `s10 train --recipe beyond`: the assignment's network at
 # full width and its 24 epochs, with Muon, alternating flips and more label smoothing. Its one stored
-# run has 94.46 %; the assignment's recipe has 93.78 to 94.09 % with five seeds (the three of notebook 3's
-# last table, on another GPU, lie there, too, but for one of 93.72).
+# run has 94.46 %; eight runs of the assignment's recipe, on two GPUs, have 93.72 to 94.09 %. One run is not
+# a measurement: try more seeds.
 #
 # ## Recap
 #
@@ -683,7 +686,8 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #    directions count in every step, alternating flips and label smoothing to take more from each image,
 #    low resolution to make the first epochs cheaper.
 # 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum. Here it
-#    gained most; against an AdamW with a tuned LRMAX, at equal time, it still gained 0.1 to 0.6 points.
+#    gained most; against an AdamW with a tuned LRMAX, at equal time, it gained 0.4 points in the mean, about
+#    twice the noise.
 # 4. Only leaving a trick out tells what it is worth: seed with seed, against the noise of equal runs,
 #    at equal time, and against a rival tuned with the same care.
 # 5. Much of the accuracy comes when the LR falls, so a run in its middle tells little about its end.

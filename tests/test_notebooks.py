@@ -225,7 +225,7 @@ def test_the_minutes_in_its_text_were_measured(path):
         return
     with_bf16, other, how = re.search(
         r"about (\d+) minutes on 2 CPU cores with bf16 instructions, about (\d+) without "
-        r"\((both measured|measured; estimated)", text
+        r"\((both measured|the first measured, the second estimated)", text
     ).groups()  # fmt: skip
     assert int(with_bf16) == pytest.approx(minutes, abs=0.75)
     assert (how == "both measured") == (without is not None)

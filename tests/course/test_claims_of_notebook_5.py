@@ -52,18 +52,21 @@ with open(ROOT / "results" / f"ablation-{EQUAL_TIME}-cifar10-width32" / "held-ou
     TRIED = {float(r["held_out_accuracy"]): float(r["lr_max"]) for r in csv.DictReader(rows)}
 FORWARD, BACKWARD = (shown(f"convolutions, {which}")[0] for which in ("forward", "backward"))
 BEYOND = json.loads((ROOT / "results" / "beyond-cifar10" / "seed0" / "summary.json").read_text())
-ASSIGNMENT = reference.training_entry(Recipe(), "cifar10")["test_accuracy"]
+ASSIGNMENT = [
+    *(100 * run[-1] for run in reference.training_entry(Recipe(), "cifar10")["test_accuracy"]),
+    *full_recipe_accuracies("residuals", 64),
+]
 
 # (sentence, whether it is true)
 CLAIMS = [
     ("On a CPU the convolutions take most of the time, and their backward pass about twice as much",
      FORWARD + BACKWARD > 50 and 1.5 < BACKWARD / FORWARD < 2.6),
-    ("With each seed, the run whose LR falls to its end is far ahead, by 7 points or more",
-     shown("LR falls to its end +(?=[-\\d])")[:3].min() > 6.5),
-    ("Its one stored run has 94.46 %; the assignment's recipe has 93.78 to 94.09 % with five seeds",
-     (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 5)
-     and [round(100 * pick(run[-1] for run in ASSIGNMENT), 2) for pick in (min, max)]
-     == [93.78, 94.09]),
+    ("With each seed, the run whose LR falls to its end is far ahead, by more than 6 points",
+     shown("LR falls to its end +(?=[-\\d])")[:3].min() > 6),
+    ("Its one stored run has 94.46 %; eight runs of the assignment's recipe, on two GPUs, have "
+     "93.72 to 94.09 %",
+     (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 8)
+     and [round(pick(ASSIGNMENT), 2) for pick in (min, max)] == [93.72, 94.09]),
     ("the test accuracy is 2 to 9 points below the training accuracy after epoch 3",
      -GAPS[:, 2].max() > 2 and -GAPS[:, 2].min() < 9),
     ("after epoch 5 it is above in all three", len(GAPS) == 3 and (GAPS[:, 4] > 0).all()),
@@ -91,11 +94,11 @@ CLAIMS = [
     ("By the first table AdamW's 8 epochs should take 6 % less",
      TIMES["Muon"] * 8 / 7 == pytest.approx(0.94, abs=0.005)),
     ("At the end training is ahead again", (GAPS[:, -1] < 0).all()),
-    ("(the three of notebook 3's last table, on another GPU, lie there, too, but for one of 93.72)",
-     [93.78 <= a <= 94.09 for a in full_recipe_accuracies("residuals", 64).round(2)]
-     == [True, True, False]),
-    ("Against this rival Muon gains less, 0.1 to 0.6 points, but it gains with each of the three "
-     "seeds.", len(FAIR) == 3 and [round(pick(FAIR), 1) for pick in (min, max)] == [0.1, 0.6]
+    ("Against this rival Muon gains less: 0.4 points in the mean, about twice the noise of such a "
+     "mean, and something with each of the three seeds, 0.1 to 0.6.",
+     len(FAIR) == 3 and FAIR.mean() == pytest.approx(0.4, abs=0.05)
+     and FAIR.mean() / (NOISE * (2 / 3) ** 0.5) == pytest.approx(2, abs=0.2)
+     and [round(pick(FAIR), 1) for pick in (min, max)] == [0.1, 0.6]
      and (gains("Muon") > FAIR).all()),
     ("About low resolution the seeds disagree, and its mean gain is next to nothing",
      len(set(np.sign(SMALL.round(3)))) > 1 and abs(SMALL.mean()) < 0.05),
