@@ -115,7 +115,7 @@ for lr, axes in zip(rates, panels):
     print(f"LR {lr:4}:", *(f"{value:6.2f}" for value in path))
     axes.plot(line, line**2, color="0.6")
     axes.plot(path, [value**2 for value in path], "o-", markersize=4)
-    axes.set(title=f"LR {lr}: w = {path[-1]:.2f} after 8 steps", xlabel="w", ylim=(-0.2, 4.2))
+    axes.set(title=f"LR {lr}: w = {path[-1]:.2f} after 8 steps", xlabel="w", xlim=(-2.1, 2.1), ylim=(-0.2, 4.2))
 panels[0].set_ylabel("loss w²")
 plt.show()
 
