@@ -21,9 +21,9 @@
 # notebook 0, LRMIN and LRMAX in notebook 1, the one-cycle schedule in notebook 2.
 #
 # **Time** to run all cells: about 15 minutes on 2 CPU cores with bf16 instructions, about 32 without
-# (the first measured, the second estimated; with a quarter of the network's width); on Colab's T4 GPU about 8, at full width
-# (estimated). Add an hour for the exercises. Without a GPU a narrower network is chosen
-# automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
+# (the first measured, the second estimated), with a quarter of the network's width, which is chosen
+# automatically; on Colab's T4 GPU about 8, at full width (estimated). Add an hour for the exercises. If
+# CIFAR-10 cannot be downloaded, drawn shapes are used.
 
 # %% [markdown]
 # ## Set-up
@@ -90,9 +90,9 @@ env.add_caption(figures.degradation(depth_table, stored), "networks of 16 channe
 # %% [markdown]
 # On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the
 # three seeds, in *training*. With shortcuts the two are close, within 0.1, and the seeds disagree about which
-# is lower; so a single run cannot tell. Shortcuts remove most or all of the harm. They add nothing that could be
-# learned: both deep networks have the same *number* of weights. Showing that depth *helps* needs
-# longer training.
+# is lower; so a single run cannot tell. Shortcuts remove most or all of the harm, although they add
+# nothing that could be learned: both deep networks have equally many weights. To show that depth *helps*,
+# one has to train longer.
 #
 # The assignment's network has eight convolutions, not 49. Whether *it* needs its two shortcuts is measured
 # below, after the training.
@@ -531,19 +531,18 @@ plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
 # `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with the
-# same seed, for each seed and as the mean. All are of three seeds, at width 16, measured together with the
-# full recipe (so these are other runs of it than those above). The gray band is ± the
-# standard deviation of the full recipe, the error bars are those of the gains.
+# same seed: the mean, its standard deviation, and each seed. All of it was measured with three seeds at
+# width 16; the full recipe was run again for it. The gray band is ± the standard deviation of the full
+# recipe, the error bars are those of the gains.
 #
 # A surprise: no setting gains half a point with any seed, and three make the result worse with all:
-# label smoothing, inverse momentum cycling and β2. Weight decay gains in the mean, but not with each
-# seed. Yet label smoothing had stood out by
-# half a point on held-out training images, in *one run* for each setting (`results/recipe-search.csv`);
-# the border and β2 had not been tried at all. The best of many single runs is partly the luckiest. And for
-# label smoothing there is a second reason: regularization helps a network that overfits; this narrow one hardly does: at width 16 the training
-# accuracy ends at 92 % (on augmented images), at width 64 near 99 % (`results/cifar10-width64-h200`).
-# Nobody has taken the settings away at width 64 yet, and three seeds cannot tell a gain of a tenth of a
-# point from none.
+# label smoothing, inverse momentum cycling and β2. About weight decay and reflect padding the seeds
+# disagree. Yet label smoothing had stood out by half a point on held-out training images, in *one run*
+# for each setting (`results/recipe-search.csv`); padding and β2 had not been tried at all. The best of
+# many single runs is partly the luckiest. And for label smoothing there is a second reason: regularization
+# helps a network that overfits, and this narrow one hardly does. Its training accuracy ends at 92 %
+# (on augmented images); at width 64 it ends near 99 % (`results/cifar10-width64-h200`). At width 64 the
+# ablation has not been measured, and three seeds cannot tell a gain of a tenth of a point from none.
 #
 # Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
 # settings, the accuracy on them would no longer tell what to expect of new images.
@@ -568,23 +567,26 @@ from s10.course.experiments import NormBeforePooling, WithoutShortcuts
 
 show(WithoutShortcuts, NormBeforePooling)
 for width in (16, 64):
-    table = stored_ablation("residuals", width)
-    print(f"\nwidth {width}, the assignment's network:", *full_recipe_accuracies("residuals", width).round(2))
+    full, table = full_recipe_accuracies("residuals", width), stored_ablation("residuals", width)
+    print(f"width {width}: test accuracy of the assignment's network", *full.round(2))
     print(table.drop(columns="time").round(2).to_string(index=False))
+    in_training = stored_ablation("residuals", width, "train_accuracy").set_index("ingredient")
+    gains = in_training.filter(like="seed ").loc["shortcuts"].round(2)
+    print("gain of the shortcuts in training accuracy, seed by seed:", *gains, "\n")
 gain = stored_ablation("residuals", 16).set_index("ingredient")["gain"]["shortcuts"].round(2)
-print("\n" + str(exercises.compare_guess("gain of the shortcuts in points", my_gain_of_the_shortcuts, gain)))
+print(exercises.compare_guess("gain of the shortcuts in points", my_gain_of_the_shortcuts, gain))
 
 # %% [markdown]
 # On the test images, *this* network shows no need of its shortcuts: at both widths the seeds disagree about
 # the sign, and no difference is larger than 0.3 points. On the training images there is one: without
-# shortcuts the training accuracy ends lower with each seed, by 0.6 to 0.8 points at width 16 and by 0.1
-# or less at width 64 (`results/ablation-residuals-…`). So they make training a little easier, but eight
-# convolutions can be trained without. It is depth that needs them: compare the 49 layers above. The
-# assignment has them because residual blocks are what it teaches.
+# shortcuts the training accuracy ends lower with each seed, by 0.7 to 0.8 points at width 16 and by 0.1
+# or less at width 64. So they make training a little easier, but eight convolutions can be trained
+# without. It is depth that needs them: compare the 49 layers above. The assignment has them because
+# residual blocks are what it teaches.
 #
 # With batch norm *before* the pooling the test accuracy was higher with each of the three seeds at width
 # 16 and with two of three at width 64, by up to 0.3 points. That is about as much as two seeds differ by, so
-# take it as a hint. (It costs some time: batch norm then has four times as many values to normalize.)
+# take it as a hint. (And it is more work: batch norm then has four times as many values to normalize.)
 
 # %% [markdown]
 # ## Class by class
@@ -642,7 +644,8 @@ if dataset.name == "cifar10":
     by_class["stored, width 64"] = full_width.class_accuracy()["accuracy"].to_numpy()
     wrong, wrong_there = (p.predicted != p.labels for p in (result.predictions, full_width))
     print(f"overall: yours {result.predictions.accuracy:.2%}, stored {full_width.accuracy:.2%}")
-    print(f"mistakes: {wrong.sum()} and {wrong_there.sum()}, {(wrong & wrong_there).sum()} of them the same")
+    both = (wrong & wrong_there).sum()
+    print(f"misclassified images: {wrong.sum()} and {wrong_there.sum()}, {both} of them by both networks")
 print(by_class.sort_values(by_class.columns[0]).to_string(float_format="{:.1%}".format))
 
 # %% [markdown]
@@ -730,10 +733,12 @@ for classes in (once.predicted[index], once.labels[index]):
 env.add_caption(plot_heat(dataset.test_images[index], heat, names))
 
 # %% [markdown]
-# Top: the eight most confident mistakes. Middle: bright where the network finds the class that it names.
-# Bottom: the same for the true class; dark throughout if nothing speaks for it. Layer 3 has only 4 ×
-# 4 positions, and each depends on the whole image, so the maps are coarse. Try `model.layer2`: 8 × 8
-# positions, each of which sees at most 20 × 20 pixels.
+# Top: the eight most confident mistakes, with their numbers among the test images. Middle: bright where the
+# network finds the class that it names. Bottom: the same for the true class; dark throughout if nothing
+# speaks for it. Again each map is scaled to its own maximum, so compare places, not brightness between
+# maps: a bright spot in the bottom row may stand for little. Layer 3 has only 4 × 4 positions, so the maps
+# are coarse, and each position depends on the whole image. Try `model.layer2`: 8 × 8 positions, each of
+# which sees at most 20 × 20 pixels.
 #
 # ### One mistake, read aloud
 
@@ -743,10 +748,12 @@ for role, classes, each in zip(("network", "label"), (once.predicted, once.label
     name, probability = dataset.classes[classes[first]], once.probabilities[first, classes[first]]
     print(f"The {role} says {name}; the network gives it a probability of {probability:.1%}.", end=" ")
     print(f"Where it finds most of what speaks for {name}: {place(each[0])}.")
-env.add_caption(s10.plot_images(dataset.test_images[index[:1]], columns=1, size=2.5))
+in_a_row = dataset.test_images[index[:1]], [maps[:1] for maps in heat], names[:: len(index)]
+env.add_caption(plot_heat(*in_a_row, columns=3, size=2.2))
 
 # %% [markdown]
-# Look at the image, and at its two maps in the leftmost column above: what is at that place? If you would give it another label than the data set does, the
+# On the left is the image, beside it its map for the class that the network names and its map for the
+# label: what is at the bright place? If you would give the image another label than the data set does, the
 # mistake may be the label's. A map shows *where*, not *what*: whether it was color, shape or background,
 # you find out by changing the image and asking again.
 #

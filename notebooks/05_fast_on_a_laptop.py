@@ -19,8 +19,9 @@
 # **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
 #
 # **Time** to run all cells: about 11 minutes on 2 CPU cores with bf16 instructions, about 25 without
-# (the first measured, the second estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be
-# downloaded, drawn shapes are used; `setup(data="shapes")` below chooses them at once.
+# (the first measured, the second estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for
+# the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are used; `setup(data="shapes")` below
+# chooses them at once.
 
 # %% [markdown]
 # ## Set-up
@@ -77,7 +78,7 @@ shares = pd.Series({**shares, "everything else": times.sum() - sum(shares.values
 print(shares.map("{:.0%}".format).to_string())
 print(exercises.compare_guess("convolutions", my_share, shares.iloc[:2].sum(), fraction=True))
 title = f"five steps at width {recipe.width} on {dataset.name}"
-_ = shares[::-1].plot.barh(figsize=(7, 2.2), xlabel="share of the time", title=title)
+_ = (100 * shares[::-1]).plot.barh(figsize=(7, 2.2), xlabel="share of the time (%)", title=title)
 
 # %% [markdown]
 # On a CPU the convolutions take most of the time, and their backward pass about twice as much as
@@ -324,10 +325,10 @@ print(pd.DataFrame(rows).to_string(index=False))
 #
 # A batch norm follows each of these convolutions, so the *length* of the filters does not matter.
 # Our Muon, like that of Jordan's own program
-# ([airbench94_muon](https://github.com/KellerJordan/cifar10-airbench)), sets it to the root of the number of filters before each step;
-# Muon in general does not. `length` is the length of a
-# step at an LR of 1, relative to that. It is near 1, so the LR has a plain meaning: with 0.12, a
-# step moves each layer's filters by about a tenth of their length.
+# ([airbench94_muon](https://github.com/KellerJordan/cifar10-airbench)), sets it to the root of the number
+# of filters before each step; Muon in general does not. `length` is the length of a step at an LR of 1,
+# relative to that. It is near 1, so the LR has a plain meaning: with 0.12, a step moves each layer's
+# filters by about a tenth of their length.
 #
 # Biases, batch norms and the last layer are not filters; AdamW trains them, with a tenth of the LR.
 #
@@ -376,7 +377,8 @@ both = [*dataset.train_images[:8], *small]
 at_32, at_24 = (millions_of_multiplications(WhitenedNet(width=32), side) for side in (32, 24))
 print(f"{at_32:.0f} million multiplications with 32 × 32 pixels, {at_24:.0f} with 24 × 24: "
       f"{1 - at_24 / at_32:.0%} less work")
-env.add_caption(s10.plot_images(both, columns=len(small)), "32 × 32 and 24 × 24")
+names = [f"{side} × {side}" * (image == 0) for side in (32, 24) for image in range(len(small))]
+env.add_caption(s10.plot_images(both, names, columns=len(small)), "")
 
 # %% [markdown]
 # ## Trick 6: more label smoothing
@@ -577,7 +579,7 @@ runs = {
     "LR of the long run": replace(short, final_lr=lr_of_the_long_run),
     "LR falls to its end": short,
 }
-env_fast.print_estimate(3 * len(runs) * short.epochs)
+replace(env_fast, recipe=short).print_estimate(3 * len(runs) * short.epochs)
 table = compare_variants(runs, dataset, device)
 
 # %% jupyter={"outputs_hidden": true}
@@ -591,13 +593,12 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # and the same number of steps. (Where the LR stays high, the accuracy also depends more on the seed: look
 # at the thin lines.) A likely reason: each batch's gradient is noisy, so at a high LR the
 # weights keep jumping around the bottom of the valley, and batch norm's running statistics lag behind
-# them; when the LR falls, both settle. The first shows in the training accuracy, too, where batch norm uses
-# the batch's own statistics: it differs by about 4 points, although it is a mean over the epoch. (What the
-# running statistics add, and the test on larger images than those of the training, we did not measure. The
-# ball of notebook 0 had no
-# noise; that is why it arrived.) So the accuracy *in the middle of a run* says little about
-# where it will end: a run of 7 epochs looks bad after 2, and a run of 2 epochs has finished by then.
-# Two consequences:
+# them; when the LR falls, both settle. The jumping shows in the training accuracy, too, where batch norm
+# uses the batch's own statistics: in the printed lines of epoch 2 it differs by about 4 points, although
+# it is a mean over the epoch. (How much of the rest is due to the running statistics, and how much to the
+# test on larger images than those of the training, we did not measure.) So the accuracy *in the middle of
+# a run* says little about where it will end: a run of 7 epochs looks bad after 2, and a run of 2 epochs
+# has finished by then. Two consequences:
 #
 # - Never compare runs of different lengths at the same epoch, nor stop a run early and call the result
 #   its accuracy. Say how long the schedule was.

@@ -177,7 +177,7 @@ def first_epochs() -> list[dict]:
 
 def ablation() -> list[dict]:
     """An entry for each ingredient of a recipe (None: the full recipe), one value per seed."""
-    entries = {}
+    entries, accuracies = {}, ("train_accuracy", "test_accuracy")
     for path in sorted(RESULTS.glob("ablation-*/runs.csv")):
         recipe = re.fullmatch(r"ablation-(.+)-\w+-width\d+", path.parent.name)[1]
         for row in rows_by_seed(path):
@@ -189,12 +189,13 @@ def ablation() -> list[dict]:
                     "ingredient": row["name"] if row["kind"] == "without" else None,
                     "data": row["data"],
                     **{name: int(row[name]) for name in ("width", "epochs")},
-                    **{name: [] for name in ("seeds", "seconds", "test_accuracy")},
+                    **{name: [] for name in ("seeds", "seconds", *accuracies)},
                 },
             )
             entry["seeds"].append(int(row["seed"]))
             entry["seconds"].append(int(row["seconds"]))
-            entry["test_accuracy"].append(float(row["test_accuracy"]))
+            for name in accuracies:
+                entry[name].append(float(row[name]))
     return list(entries.values())
 
 

@@ -54,12 +54,14 @@ TERMS = {
 }
 
 
-def stored_ablation(name: str, width: int | None = None) -> pd.DataFrame:
+def stored_ablation(
+    name: str, width: int | None = None, score: str = "test_accuracy"
+) -> pd.DataFrame:
     """What was measured: a row for each ingredient, the largest gain first.
 
-    If it was measured at several widths, name one.
+    If it was measured at several widths, name one. The score may be "train_accuracy", too.
 
-    Columns: ingredient, without (mean test accuracy without it, %), gain (what the full
+    Columns: ingredient, without (mean score without it, %), gain (what the full
     recipe has more with the same seed, in percentage points: the mean), std (of the gains
     over the seeds; NaN with one), the gain with each seed ("seed 0", …), time (training
     time without it relative to that of the full recipe), seeds (how many).
@@ -69,9 +71,9 @@ def stored_ablation(name: str, width: int | None = None) -> pd.DataFrame:
     """
     entries = _stored_entries(name, width)
     full, rows = entries.pop(None), []
-    accuracies = 100 * pd.Series(full["test_accuracy"], full["seeds"])
+    accuracies = 100 * pd.Series(full[score], full["seeds"])
     for ingredient, entry in entries.items():
-        values = 100 * pd.Series(entry["test_accuracy"], entry["seeds"])
+        values = 100 * pd.Series(entry[score], entry["seeds"])
         gains = (accuracies - values).dropna()
         rows.append(
             {

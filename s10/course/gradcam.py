@@ -33,12 +33,20 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
     return F.relu((weights * maps).sum(dim=1)).detach()
 
 
-def plot_heat(images: np.ndarray, heat: Sequence[Tensor], names: Sequence[str]) -> Figure:
-    """A row of images, and below it a row for each heat map, darkened where the map is small.
+def plot_heat(
+    images: np.ndarray,
+    heat: Sequence[Tensor],
+    names: Sequence[str],
+    *,
+    columns: int | None = None,
+    size: float = 1.2,
+) -> Figure:
+    """Images, then the same darkened where a map is small, which is scaled to its own maximum.
 
     Args:
         images: uint8 (N, H, W, 3). heat: tensors (N, h, w), as from `grad_cam`.
-        names: N of the images, then N for each row of maps.
+        names: N of the images, then N for each of the tensors.
+        columns: N if not given, so that each tensor has its row. size: of an image, in inches.
     """
     images = np.asarray(images) / 255
     rows = [images]
@@ -46,7 +54,7 @@ def plot_heat(images: np.ndarray, heat: Sequence[Tensor], names: Sequence[str]) 
         maps = F.interpolate(maps[:, None].float().cpu(), images.shape[1:3], mode="bilinear")
         maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)
         rows.append(images * (0.15 + 0.85 * maps.movedim(1, 3).numpy()))
-    return plot_images(np.concatenate(rows), names, columns=len(images), size=1.2)
+    return plot_images(np.concatenate(rows), names, columns=columns or len(images), size=size)
 
 
 def place(heat: Tensor) -> str:

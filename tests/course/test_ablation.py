@@ -68,6 +68,12 @@ def test_of_several_widths_one_must_be_named():
             look_up("residuals")
 
 
+def test_gains_in_training_accuracy_are_those_of_the_runs():
+    table = stored_ablation("residuals", 16, "train_accuracy").set_index("ingredient")
+    gains = table.loc["shortcuts", ["seed 0", "seed 1", "seed 2"]].astype(float)
+    assert gains.round(2).tolist() == [0.66, 0.77, 0.71]  # results/ablation-residuals-…-width16
+
+
 def test_gains_are_computed_from_the_stored_runs(monkeypatch):
     def entry(ingredient, accuracies, seconds, seeds):
         return {"recipe": "laptop", "ingredient": ingredient, "test_accuracy": accuracies,

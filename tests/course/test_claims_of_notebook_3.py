@@ -91,17 +91,17 @@ CLAIMS = [
     ("three make the result worse with all: label smoothing, inverse momentum cycling and β2.",
      lambda: set(gains().index[gains().max(axis=1) < 0])
      == {"label smoothing", "momentum that mirrors the LR", "β2 of 0.99, not 0.999"}),
-    ("Weight decay gains in the mean, but not with each seed",
-     lambda: gains().loc["decoupled weight decay"].mean() > 0.1
-     and gains().loc["decoupled weight decay"].min() < 0),
+    ("About weight decay and reflect padding the seeds disagree.",
+     lambda: all(gains().loc[name].min() < 0 < gains().loc[name].max()
+                 for name in ("decoupled weight decay", "mirrored border"))),
     ("at both widths the seeds disagree about the sign, and no difference is larger than 0.3 "
      "points",
      lambda: all(len(set(np.sign(each))) > 1 and abs(each).max() < 0.305
                  for each in of_residuals("shortcuts"))),
-    ("without shortcuts the training accuracy ends lower with each seed, by 0.6 to 0.8 points at "
+    ("without shortcuts the training accuracy ends lower with each seed, by 0.7 to 0.8 points at "
      "width 16 and by 0.1 or less at width 64", lambda: [
          low < each.min() and each.max() < high for each, (low, high) in zip(
-             of_residuals("shortcuts", "train_accuracy"), [(0.6, 0.8), (0, 0.105)], strict=True)
+             of_residuals("shortcuts", "train_accuracy"), [(0.65, 0.8), (0, 0.105)], strict=True)
      ] == [True, True]),
     ("With batch norm before the pooling the test accuracy was higher with each of the three seeds "
      "at width 16 and with two of three at width 64, by up to 0.3 points",
@@ -109,7 +109,7 @@ CLAIMS = [
      and np.min(of_residuals("batch norm after the pooling")) > -0.35),
     ("On the test images eight layers did as well without their shortcuts",
      lambda: np.abs(of_residuals("shortcuts")).max() < 0.305),
-    ("at width 16 the training accuracy ends at 92 % (on augmented images), at width 64 near 99 %",
+    ("Its training accuracy ends at 92 % (on augmented images); at width 64 it ends near 99 %",
      lambda: np.allclose(final_training_accuracy(16), 92, atol=0.5)
      and np.allclose(final_training_accuracy(64), 98.6, atol=0.4)),
 ]  # fmt: skip

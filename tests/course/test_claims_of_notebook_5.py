@@ -44,6 +44,12 @@ def shown(start):
     return np.array(re.findall(r"[-\d.]+", lines[-1]) if lines else [np.nan] * 4, dtype=float)
 
 
+def epoch_2(lr):
+    """Training accuracies (%) of the short runs that end epoch 2 with this LR."""
+    found = re.findall(rf"^epoch  2/2  LR {lr} .*?, ([\d.]+)%", SHOWN, re.M)
+    return np.array(found or [np.nan], dtype=float)
+
+
 EQUAL_TIME = "laptop-at-equal-time"
 FAIR = gains("Muon at equal time", EQUAL_TIME)
 SMALL = gains("low resolution at equal time", EQUAL_TIME)
@@ -63,6 +69,8 @@ CLAIMS = [
      FORWARD + BACKWARD > 50 and 1.5 < BACKWARD / FORWARD < 2.6),
     ("With each seed, the run whose LR falls to its end is far ahead, by more than 6 points",
      shown("LR falls to its end +(?=[-\\d])")[:3].min() > 6),
+    ("in the printed lines of epoch 2 it differs by about 4 points",
+     epoch_2("0.001200") - epoch_2("0.100200") == pytest.approx(np.full(3, 4), abs=0.5)),
     ("Its one stored run has 94.46 %; eight runs of the assignment's recipe, on two GPUs, have "
      "93.72 to 94.09 %",
      (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 8)

@@ -322,3 +322,13 @@ def test_every_figure_is_exported_and_documented():
     for name in figures.__all__:
         assert getattr(figures, name).__doc__
         assert getattr(figures, name).__name__ == name
+
+
+def test_the_title_about_three_iterations_is_true():
+    (axes,) = figures.newton_schulz().axes
+    assert "After 3 iterations all singular values above 0.02 lie between 0.7 and 1.2" in (
+        axes.get_title(loc="left")
+    )
+    (line,) = (line for line in axes.lines if line.get_label() == "3 iterations")
+    after = line.get_ydata()[line.get_xdata() > 0.02]
+    assert [round(limit, 1) for limit in (after.min(), after.max())] == [0.7, 1.2]

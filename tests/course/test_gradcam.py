@@ -81,6 +81,8 @@ def test_the_figure_darkens_what_the_map_leaves_out():
     assert shown[2][0, 0] == pytest.approx([200 / 255] * 3)
     assert shown[2][31, 31] == pytest.approx([0.15 * 200 / 255] * 3)
     assert shown[3].max() == pytest.approx(0.15 * 200 / 255)
+    beside = plot_heat(images[:1], [heat[:1], heat[1:]], ["a", "map a", "map b"], columns=3)
+    assert len({axes.get_subplotspec().rowspan.start for axes in beside.axes}) == 1
 
 
 @pytest.mark.parametrize(
