@@ -568,7 +568,7 @@ from s10.course.experiments import NormBeforePooling, WithoutShortcuts
 show(WithoutShortcuts, NormBeforePooling)
 for width in (16, 64):
     full, table = full_recipe_accuracies("residuals", width), stored_ablation("residuals", width)
-    print(f"width {width}: test accuracy of the assignment's network", *full.round(2))
+    print(f"width {width}, test accuracy of the assignment's network:", *full.round(2))
     print(table.drop(columns="time").round(2).to_string(index=False))
     in_training = stored_ablation("residuals", width, "train_accuracy").set_index("ingredient")
     gains = in_training.filter(like="seed ").loc["shortcuts"].round(2)
@@ -624,6 +624,9 @@ env.add_caption(s10.plot_class_accuracy(result.predictions))
 
 # %%
 env.add_caption(s10.plot_confusion(result.predictions))
+
+# %% [markdown]
+# The pairs that are confused most often; `fraction` is of all images of the true class:
 
 # %%
 pairs = result.predictions.confused_pairs()
