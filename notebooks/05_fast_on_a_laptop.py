@@ -39,7 +39,7 @@ env = setup()  # setup(data="shapes") needs no download
 dataset, recipe, device = env.dataset, env.recipe, env.device
 
 # %% [markdown]
-# (This is about notebook 3's network and recipe, with which this notebook compares its own.)
+# (These lines are about notebook 3's network and recipe, with which this notebook compares its own.)
 #
 # ## Where the time goes
 #

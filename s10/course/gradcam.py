@@ -41,7 +41,9 @@ def plot_heat(
     columns: int | None = None,
     size: float = 1.2,
 ) -> Figure:
-    """Images, then the same darkened where a map is small, which is scaled to its own maximum.
+    """Images, and for each heat map the same images, dark where the map is small.
+
+    Each map is scaled to its own maximum.
 
     Args:
         images: uint8 (N, H, W, 3). heat: tensors (N, h, w), as from `grad_cam`.
