@@ -76,11 +76,15 @@ class LRRange:
         """The largest choice of any seed divided by the smallest: 1 when all agree."""
         return float(self.choices[column].max() / self.choices[column].min())
 
+    def neighbors(self) -> dict[float, float]:
+        """The LRs tried just below and just above LRMAX, if any → its factor to each, above 1."""
+        lrs = np.sort(self.curves["lr"].unique()) / self.lr_max
+        beside = [*lrs[lrs < 1 - 1e-9][-1:], *lrs[lrs > 1 + 1e-9][:1]]
+        return {float(lr * self.lr_max): float(max(lr, 1 / lr)) for lr in beside}
+
     def grid_ratio(self) -> float:
-        """The next larger LR that was tried divided by LRMAX: the test's resolution."""
-        lrs = np.sort(self.curves["lr"].unique())
-        larger = lrs[lrs > self.lr_max * (1 + 1e-9)]
-        return float(larger[0] / self.lr_max) if len(larger) else 1.0
+        """The largest factor between LRMAX and an LR tried beside it: the test's resolution."""
+        return max(self.neighbors().values(), default=1.0)
 
     def summary(self) -> str:
         """The choice, and how far it can be trusted."""
@@ -96,9 +100,13 @@ class LRRange:
         if self.lr_max >= self.curves["lr"].max():
             return choice + "That is the largest LR that was tried; try larger ones, too."
         if step > max(spread, 1.5):
+            beside = ", ".join(
+                f"{lr:.2g} (a factor of {ratio:.2g} {'below' if lr < self.lr_max else 'above'})"
+                for lr, ratio in self.neighbors().items()
+            )
             return choice + (
-                f"The next larger LR that was tried is {step:.2g} times as large, so the choice is "
-                "no finer than that; use more LRs or a narrower range."
+                f"The nearest LRs that were tried: {beside}. The choice is no finer than that; "
+                "use more LRs or a narrower range."
             )
         if seeds == 1:
             return choice + "One seed says nothing about the spread; run at least three."

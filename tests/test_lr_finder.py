@@ -486,15 +486,20 @@ def per_epoch_result(lrs, accuracies, lr_max, chance=0.1):
 
 
 def test_a_coarse_grid_is_no_fine_choice():
-    """All seeds agree on 0.003, and the LR beside it is 0.006: a factor of two, not of one."""
+    """All seeds agree on 0.003, but the LRs beside it are far away: 0.0001 and 0.006."""
     result = per_epoch_result([0.0001, 0.003, 0.006, 0.009], [0.15, 0.22, 0.16, 0.1], 0.003)
-    assert result.grid_ratio() == pytest.approx(2)
-    assert "2 times as large" in result.summary()
+    assert result.neighbors() == pytest.approx({0.0001: 30, 0.006: 2})
+    assert result.grid_ratio() == pytest.approx(30)
+    assert result.summary() == (
+        "LRMAX 0.003, LRMIN 0.0003. The nearest LRs that were tried: 0.0001 (a factor of 30 "
+        "below), 0.006 (a factor of 2 above). The choice is no finer than that; use more LRs or a "
+        "narrower range."
+    )
     fine = per_epoch_result([0.003, 0.0033, 0.006, 0.009], [0.22, 0.18, 0.12, 0.1], 0.003)
     assert fine.grid_ratio() == pytest.approx(1.1)
     assert "tens of percent" in fine.summary()
-    last = per_epoch_result([0.001, 0.003], [0.1, 0.3], 0.003)
-    assert last.grid_ratio() == 1
+    only = per_epoch_result([0.003], [0.3], 0.003)
+    assert only.grid_ratio() == 1
 
 
 def test_where_nothing_was_learned_there_is_no_choice():

@@ -200,6 +200,8 @@ def test_lr_range_anatomy_marks_what_the_rule_chooses(drawn):
     for region in ("LRMIN: 10%", "LRMAX: middle", "worse than a guess", "valley", "too large"):
         assert region in text
     assert "10^" not in text  # It would answer the question that follows it.
+    # The middle of the valley is not its lowest point: else one could not tell which is meant.
+    assert curve.get_xdata()[curve.get_ydata().argmin()] > 1.5 * choice["lr_max"]
     # As measured: a start above ln 10, and no explosion on the right.
     assert curve.get_ydata()[0] > np.log(10) > curve.get_ydata().min()
     assert curve.get_ydata()[-1] < curve.get_ydata()[0]

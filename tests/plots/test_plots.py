@@ -128,7 +128,7 @@ def test_the_lr_range_of_several_seeds_shows_what_each_chooses():
     chosen = lines["LRMAX of each seed"].get_xdata()
     assert list(chosen) == result.choices["lr_max"].tolist()
     assert lines[f"LRMAX {result.lr_max:.2g}"].get_xdata()[0] == result.lr_max
-    assert "median and range, smoothed" in lines
+    assert lines["median and range, smoothed"].get_marker() == "None"
     assert axes.get_xscale() == "log"
     # The diverging loss does not flatten the rest.
     assert axes.get_ylim()[1] < 4 < result.curves["value"].max()
@@ -137,6 +137,7 @@ def test_the_lr_range_of_several_seeds_shows_what_each_chooses():
 def test_the_lr_range_of_one_seed_per_epoch():
     axes = plots.plot_lr_range(lr_range(1, "per-epoch")).axes[0]
     assert len(axes.lines) == 1 + 1 + 2
+    assert axes.lines[1].get_marker() == "o"  # The LRs that were tried are few and far apart.
     assert texts(axes.get_legend().get_texts())[0] == "one seed"
     assert axes.get_ylabel() == "training accuracy after one epoch"
     assert axes.get_xscale() == "log"

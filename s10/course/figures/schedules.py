@@ -28,8 +28,8 @@ def lr_range_anatomy() -> Figure:
     exponents = np.linspace(-6, 0, 1000)
     rates = 10**exponents
     losses = pchip_interpolate(
-        (-6, -5, -4, -3.3, -2.7, -2.2, -1.8, -1.3, -0.7, 0),
-        (3.3, 3.1, 2.5, 2.1, 1.8, 1.66, 1.72, 2.3, 2.4, 2.35),
+        (-6, -5, -4, -3.4, -2.9, -2.4, -1.9, -1.65, -1.35, -0.7, 0),
+        (3.3, 3.1, 2.5, 2.1, 1.84, 1.72, 1.66, 1.75, 2.28, 2.4, 2.35),
         exponents,
     )
     choice, guess = choose_from_loss(rates, losses), np.log(10)
