@@ -65,7 +65,7 @@ from s10.course import exercises
 #
 # Where you read **Your prediction first**, replace `None` with your guess and run the cell, then those
 # below it; the stored output with the answer is folded, so that it gives nothing away. In an exercise,
-# replace `...` with your code; the last line of the cell checks it.
+# replace `...` or `None` with your code; the last line of the cell checks it.
 
 # %%
 SEEDS = (0, 1, 2)
@@ -76,7 +76,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-plt.style.use("tableau-colorblind10")
+plt.style.use("seaborn-v0_8-colorblind")
 plt.rcParams.update({"axes.grid": True, "axes.axisbelow": True, "grid.color": "0.9"})
 plt.rcParams["figure.constrained_layout.use"] = True
 
@@ -120,7 +120,7 @@ panels[0].set_ylabel("loss w²")
 plt.show()
 
 # %% jupyter={"outputs_hidden": true} tags=["nbval-check-output"]
-tried = [k / 20 for k in range(5, 31)]
+tried = [k / 20 for k in range(16, 25)]
 ends = [(1 - 2 * lr) ** 100 for lr in tried]
 for lr, end in zip(tried, ends):
     print(f"LR {lr}: w = {end:.3g} after 100 steps")
@@ -170,20 +170,19 @@ for seed in SEEDS:
 print("standard deviations\n" + pd.DataFrame(rows).T.round(2).to_string())
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(1, 2))
-right.plot(gradients, ".", color="0.8", label="gradient of a batch")
+right.plot(gradients, ".", color="0.75")
 for beta, (name, values) in zip(betas, averages.items()):
-    left.plot([(1 - beta) * beta**k for k in range(40)])
-    right.plot(values, label=f"average, {name}")
+    left.plot([(1 - beta) * beta**k for k in range(40)], label=name)
+    right.plot(values)
 left.set(xlabel="steps ago", title="how much an old gradient counts")
-right.set(xlabel="step", title=f"averages of a noisy gradient, seed {seed}")
-right.legend(ncols=2, fontsize=8)
+left.legend()
+right.set(xlabel="step", title=f"noisy gradients (dots) and their averages, seed {seed}")
 plt.show()
 
 # %% [markdown]
 # A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average.
 # The price, which this figure does not show because the true gradient never changes: an average with a
-# long memory notices a change of direction only after many steps. (All averages start at 0, so at
-# first they are too small.)
+# long memory notices a change of direction only after many steps.
 #
 # Two optimizers keep such a memory, in different ways.
 #
@@ -201,8 +200,8 @@ plt.show()
 # and near 0 if they cancel out. A weight whose gradients are a thousand times smaller takes steps of the
 # same length. (A tiny ε, 10⁻⁸, is added to √v to avoid a division by zero.)
 #
-# Both averages start at 0, so at first they are too small. The *bias correction* corrects this: in step
-# t = 1, 2, … Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ.
+# Both averages start at 0, so at first they are too small, as in the figure. The *bias correction*
+# makes up for that: in step t = 1, 2, … Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ.
 
 # %% [markdown]
 # ### Exercise 0.1
@@ -236,7 +235,9 @@ exercises.blocks.adam_step(adam_step)
 # ### Does momentum make the steps longer?
 #
 # **Your prediction first**: the gradient is 1 in every step. The momentum β goes from 0.85 to 0.95.
-# How many times longer are the steps then, once m has settled, with SGD and with Adam (β1)?
+# How many times longer are the steps then, once m has settled, with SGD and with Adam (β1)? Both
+# answers follow from the formulas above. Harder: if the gradients are noise, do Adam's steps get longer
+# or shorter with a larger β1?
 
 # %%
 my_factor_sgd = None
@@ -291,9 +292,8 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
 
 # %% [markdown]
 # With SGD, momentum lengthens the steps: by a factor of 1 / (1 − β), here 6.7 and 20, if all gradients
-# agree. Adam's do
-# not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they even
-# *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum cannot
+# agree. Adam's do not grow with β1. They have the length LR while all gradients agree, and with a
+# larger β1 they even *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum cannot
 # simply be used with Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2
 # lowers β1 while the LR is high, and notebook 3 measures what that brings.
 
@@ -324,6 +324,7 @@ ways = {
     "Adam, L2": lambda weights: torch.optim.Adam(weights, LR, weight_decay=decay),
     "Adam, decoupled": lambda weights: torch.optim.AdamW(weights, LR, weight_decay=decay),
 }
+ends = {}
 figure, panels = plt.subplots(1, 3, figsize=(9, 3), sharey=True)
 for axes, (name, make) in zip(panels, ways.items()):
     for seed in SEEDS:
@@ -337,22 +338,23 @@ for axes, (name, make) in zip(panels, ways.items()):
             means.append(weights.detach().mean(dim=1))
         large, small = torch.stack(means).T
         axes.plot(large, color="C0")
-        axes.plot(small, color="C1", linestyle="--")
+        axes.plot(small, color="C2", linestyle="--")
         print(f"{name:15}  seed {seed}  mean weight at the end: ", end="")
         print(f"large gradients {large[-1]:.2f}, small gradients {small[-1]:.2f}")
+    ends[name] = {"large gradients": abs(large[-1]), "small gradients": abs(small[-1])}
     axes.set(title=name, xlabel="step", ylim=(-0.1, 1.1))
 panels[0].set_ylabel("mean weight")
 panels[0].legend(["large gradients", "small gradients"])
 plt.show()
-print("closer to 0 with Adam and L2, you said:", my_smaller)
+closer = min(ends["Adam, L2"], key=ends["Adam, L2"].get)
+print(f"closer to 0 with Adam and L2: {closer} – you said: {my_smaller}")
 
 # %% [markdown]
 # With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With SGD and L2
 # they do, apart from noise; with decoupled decay, too, whatever their gradients. With L2 in Adam it
 # depends on the gradient's size: the decay of a weight with large gradients is divided by √v, here about
 # 3, so only a third of it is left; where gradients are small, λ · w is at first most of what Adam sees,
-# and is scaled up to almost full
-# steps. So with Adam one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what
+# and is scaled up to almost full steps. So with Adam one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what
 # L2 in Adam costs on CIFAR-10.
 
 # %% [markdown]
@@ -419,21 +421,20 @@ plt.show()
 # ## Batch norm
 #
 # Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift,
-# up or down, from layer to layer. The output of a convolution has several
-# *channels*, one for each of its filters. *Batch norm* ([Ioffe & Szegedy
-# 2015](https://arxiv.org/abs/1502.03167)) measures each channel's mean and variance over the batch,
-# height and width, and standardizes it:
+# up or down, from layer to layer. The output of a convolution has several *channels*, one for each of
+# its filters. *Batch norm* ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) measures each
+# channel's mean and variance over the batch, height and width, and standardizes it:
 #
 # y = scale · (x − mean) / √(variance + ε) + shift
 #
-# *Scale* and *shift* are two parameters for each channel;
-# they start at 1 and 0 and are learned, so that the layer can undo the normalization where that is
-# better. (This ε, 10⁻⁵, again only prevents a division by zero.)
+# *Scale* and *shift* are two parameters for each channel; they start at 1 and 0 and are learned, so
+# that the layer can undo the normalization where that is better. (This ε, 10⁻⁵, again only prevents a
+# division by zero.)
 #
-# The images here are drawn shapes that come with s10. We send them through ten convolutions,
-# initialized by PyTorch, with batch norm and without. The next cell shows what arrives at the ReLUs of
-# layers 1, 5 and 10. (The figure pools all channels; without batch norm, most of the width that is left at
-# layers 5 and 10 is the difference between the channels' means.)
+# The images here are drawn shapes that come with s10. We send 64 of them through ten convolutions,
+# initialized by PyTorch, without batch norm and with it. How much do the images still differ at each
+# layer's ReLU? For each channel and each position we take the standard deviation over the 64 images; the
+# figure shows the mean of these, a line for each seed.
 
 # %%
 shapes = s10.load_dataset("shapes")
@@ -450,34 +451,34 @@ labels = torch.from_numpy(shapes.train_labels[:64])
 print("a batch", tuple(images.shape), "of", len(shapes.classes), "classes")
 
 # %%
-shown = (1, 5, 10)  # change me: layers
+channels = 16  # change me
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 3))
-for axes, norm in zip(panels, (False, True)):
+layers = range(1, 11)
+figure, axes = plt.subplots(figsize=(6, 3))
+for norm, style in ((False, "C0o-"), (True, "C2s-")):
     name = "with batch norm" if norm else "without batch norm"
     for seed in SEEDS:
         torch.manual_seed(seed)
         x, spread = images, []
-        for layer in range(1, max(shown) + 1):
-            x = nn.Conv2d(x.shape[1], 16, 3, padding=1)(x)
+        for layer in layers:
+            x = nn.Conv2d(x.shape[1], channels, 3, padding=1)(x)
             if norm:
-                x = nn.BatchNorm2d(16)(x)
-            spread.append(x.std(dim=(0, 2, 3), correction=0).mean().item())  # of each channel
-            if seed == 0 and layer in shown:
-                values = x.detach().flatten().numpy()
-                axes.hist(values, 80, range=(-3, 3), histtype="step", lw=2, label=f"layer {layer}")
+                x = nn.BatchNorm2d(channels)(x)
+            spread.append(x.std(dim=0).mean().item())
             x = x.relu()
         print(f"{name:18} seed {seed}", end="  ")
-        print("std of a channel:", *(f"layer {k} {spread[k - 1]:.4f}" for k in shown), sep="   ")
-    axes.set(title=f"{name}, seed 0", xlabel="value", yscale="log")
-panels[0].set_ylabel("how many")
-panels[0].legend()
+        print("std over images:", *(f"layer {k} {spread[k - 1]:<7.2g}" for k in (1, 5, 10)), sep="   ")
+        axes.plot(layers, spread, style, markersize=4, lw=1, label=None if seed else name)
+axes.set(xlabel="layer", xticks=layers, ylabel="std over images", yscale="log")
+axes.legend()
 plt.show()
 
 # %% [markdown]
-# Without batch norm, the spread of a channel's values shrinks: at layer 5 a channel's standard
-# deviation is less than a thirtieth of that at layer 1, for each seed. (After that it falls more slowly.)
-# With batch norm it is 1 in every layer.
+# Without batch norm, each layer makes the images more alike. At layer 5 they differ less than a fiftieth
+# as much as at layer 1, at layer 10 less than a five-thousandth, with each seed. That leaves little by
+# which later layers could tell them apart. With batch norm the images differ nearly as much at layer 10
+# as at layer 1. (What batch norm brings to 1 is the standard deviation over images *and* positions; so
+# that over the images alone is a little less.)
 
 # %% [markdown]
 # ### Exercise 0.3
@@ -511,10 +512,10 @@ exercises.blocks.batch_norm(batch_norm)
 #
 # running mean ← 0.9 · running mean + 0.1 · mean of the batch,
 #
-# and the same for the variance (there PyTorch divides by n − 1). After `model.eval()` they take the place of the batch's own;
-# `model.train()` goes back. The running mean starts at 0, the running variance at 1. (PyTorch calls the
-# 0.1 `momentum`, although it is the share of the *new* value. `BatchNorm1d`, below, does for the
-# columns of a matrix what `BatchNorm2d` does for channels.)
+# and the same for the variance (there PyTorch divides by n − 1). After `model.eval()` they take the
+# place of the batch's own; `model.train()` goes back. The running mean starts at 0, the running variance
+# at 1. (PyTorch calls the 0.1 `momentum`, although it is the share of the *new* value. `BatchNorm1d`,
+# below, does for the columns of a matrix what `BatchNorm2d` does for channels.)
 
 # %%
 torch.manual_seed(0)
@@ -602,7 +603,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(1, 2))
 left.scatter(*points.T, c=classes, s=4, cmap="tab10")
 left.set(title="test points of ten classes", aspect="equal")
 for place, values in enumerate(results.values()):
-    right.bar([place - 0.27, place, place + 0.27], values, 0.25, color=["C0", "C1", "C2"])
+    right.bar([place - 0.27, place, place + 0.27], values, 0.25, color="C0")
 right.set(xticks=range(4), xticklabels=results, ylabel="%", title="accuracy, three seeds")
 plt.show()
 ranked = sorted(list(results)[:3], key=lambda name: -sum(results[name]))
@@ -643,7 +644,7 @@ for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slop
 #
 # Now real layers: 16 convolutions of the same shape, each followed by a ReLU, after one that turns 3
 # channels into 16; all at their initial weights. We look at the length (norm) of the gradient
-# that each of the 16 gets from one batch of 64 images; without batch norm and with.
+# that each of the 16 gets from the batch of 64 images, without batch norm and with it, with three seeds.
 #
 # **Your prediction first**: plain, without batch norm. Divide the gradient of the first of the 16
 # layers by that of the last: which power of ten do you expect?
@@ -676,16 +677,15 @@ class Stack(nn.Module):
 
 # %% jupyter={"outputs_hidden": true}
 depth = 16  # change me
-figure, panels = plt.subplots(1, 2, figsize=(9, 3.2))
+figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 ratios = {}
 for axes, norm in zip(panels, (False, True)):
     name = "with batch norm" if norm else "without batch norm"
-    for shift, shortcuts, color in ((-0.2, False, "C0"), (0.2, True, "C1")):
-        kind = "residual" if shortcuts else "plain"
+    for kind, style in (("plain", "C0o-"), ("residual", "C2s-")):
         norms = []
         for seed in SEEDS:
             torch.manual_seed(seed)
-            model = Stack(depth, shortcuts, norm)
+            model = Stack(depth, kind == "residual", norm)
             F.cross_entropy(model(images), labels).backward()
             norms.append(torch.stack([layer[0].weight.grad.norm() for layer in model.layers]))
         norms = torch.stack(norms)  # (seeds, layers)
@@ -693,13 +693,10 @@ for axes, norm in zip(panels, (False, True)):
         numbers = "  ".join(f"{value:8.2g}" for value in ratios[norm, kind])
         print(f"{name:18} {kind:8}", end="  ")
         print("first layer's / last layer's gradient, by seed:", numbers)
-        places = torch.arange(1, depth + 1)
-        mean = norms.log().mean(dim=0).exp()
-        axes.bar(places + shift, mean, 0.38, color=color, label=kind)
-        for row in norms:
-            axes.plot(places + shift, row, ".", color="0.3", markersize=3)
-    axes.set(title=name, xlabel="layer", ylabel="norm of the gradient", yscale="log")
-    axes.set_xticks(range(2, depth + 1, 2))
+        lines = axes.plot(range(1, depth + 1), norms.T, style, markersize=3, lw=1)
+        lines[0].set_label(kind)
+    axes.set(title=name, xlabel="layer", yscale="log")
+panels[0].set_ylabel("norm of the gradient")
 panels[1].legend()
 plt.show()
 middle = ratios[False, "plain"].median().item()
@@ -709,8 +706,8 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
 # sixth to a third. (The last ones get more, since a layer's gradient also grows with its input, and sums
-# grow from layer to layer.) Every
-# layer of the residual network gets a larger gradient than any layer of the plain one.
+# grow from layer to layer.) Every layer of the residual network gets a larger gradient than any layer
+# of the plain one.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
 # gradient of the last, in the residual one 3 to 7 times; with every seed the residual network has the

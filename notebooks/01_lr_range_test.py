@@ -170,12 +170,13 @@ exercises.lr_range.cutout(cutout)
 # %% [markdown]
 # The notebooks train with a faster version of the three steps. It draws from the same distribution (the
 # library's tests check that), but changes a whole batch at once, on the device that holds the images.
+# Two parts of it: drawing the random numbers, and the mask of CutOut, exercise 1.2 without a loop.
 # (`s10 train --set augment=albumentations` trains with the pipeline above.)
 
 # %%
-from s10.transforms import BatchTransform, cutout_mask, sample_params
+from s10.transforms import cutout_mask, sample_params
 
-show(sample_params, BatchTransform, cutout_mask)
+show(sample_params, cutout_mask)
 
 # %% [markdown]
 # ## What the LR does
@@ -226,9 +227,12 @@ import pandas as pd
 batches = env.size(25, smoke=4)
 runs = {f"LR {rate:g}": losses_at([rate] * batches) for rate in (1e-6, 3e-4, 1.0)}
 guess = np.log(len(dataset.classes))
-axes = pd.DataFrame({**runs, "a guess": guess}).plot(
+axes = pd.DataFrame(runs).plot(
     figsize=(7, 3.4), logy=True, xlabel="batch", ylabel="training loss (log scale)"
 )
+axes.axhline(guess, color="0.4", linestyle="--", label="a guess: ln 10")
+axes.set_yticks([2, 5, 10, 100], [2, 5, 10, 100])
+axes.legend()
 
 # %% [markdown]
 # With the smallest LR the run ends before anything is learned. With the middle one the loss falls. With
@@ -253,7 +257,7 @@ figures.lr_range_anatomy()
 # - **The fall**, from the first loss to the lowest one. At first the network only unlearns this, for
 #   which tiny steps suffice. Below ln 10 it learns from the images.
 # - **The valley** of this curve (not that of notebook 0's ball): the LRs with at least nine tenths of
-#   the fall done.
+#   the fall done. Its middle need not be its lowest point.
 # - **The right side**, after the valley. The LR is too large, and the loss rises and jumps about. It
 #   need not grow for ever: batch norm (notebook 0) rescales the activations of each convolution,
 #   however large its weights have become. (The last layer has none.)
@@ -301,10 +305,10 @@ my_lr_max = None  # for example 3e-2
 # %% [markdown]
 # With your function, a range test is `losses_at([exponential_lr(k, 100, 1e-6, 1) for k in range(100)])`.
 # The library's is the same loop, run over three seeds (other initial weights, other batches) and in the
-# precision that is fastest here (bf16 are 16-bit numbers); the curves are smoothed by a moving average.
-# The optimizer is AdamW (notebook 0) with the
-# recipe's weight decay, and with the momentum (β1) that notebook 2 uses where the LR is largest. The
-# procedure follows [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
+# precision that is fastest here (bf16 are 16-bit numbers); the curves are smoothed by a weighted moving
+# average. The optimizer is AdamW (notebook 0) with the recipe's weight decay, and with the momentum (β1)
+# that notebook 2 uses where the LR is largest. The procedure follows
+# [torch-lr-finder](https://github.com/davidtvs/pytorch-lr-finder).
 
 # %% jupyter={"outputs_hidden": true}
 def make_model():
@@ -330,9 +334,9 @@ first = found.curves.groupby("seed")["smooth"].first()
 print("first loss of each seed:", ", ".join(f"{loss:.2f}" for loss in first))
 for seed, curve in found.curves.groupby("seed"):
     below = curve.loc[curve["smooth"] < guess, "lr"]
-    when = f"from LR {below.iloc[0]:.1g} on" if len(below) else "nowhere"
+    when = f"from LR {below.iloc[0]:.2g} on" if len(below) else "nowhere"
     lowest = curve.loc[curve["smooth"].idxmin(), "lr"]
-    print(f"seed {seed}: better than a guess {when}, lowest at LR {lowest:.1g}")
+    print(f"seed {seed}: better than a guess {when}, lowest at LR {lowest:.2g}")
 
 # %% [markdown]
 # ## Reading the curve
@@ -351,10 +355,11 @@ for seed, curve in found.curves.groupby("seed"):
 #
 # Many tools take the LR at the steepest slope instead. In that way published solutions of this very
 # assignment got suggestions from 4.3e-4 to 5.5e-2 (their READMEs say so). The fall is nearly
-# straight on this axis, so a little noise decides which point is steepest;
-# where the curve crosses a level is steadier. So our rule uses levels: in the stored tests its LRMAX
-# moves by a factor of 1.4 from seed to seed, the LR of the steepest slope by 2.7. (LRMIN, a single
-# crossing where the curve is still flat, moves by 2.0.)
+# straight on this axis, so a little noise decides which point is steepest; and the valley is flat, so
+# noise decides which point is lowest. Where the curve crosses a level is steadier. So our rule uses
+# levels: in the stored tests its LRMAX moves by a factor of 1.4 from seed to seed, the LR of the lowest
+# loss by 1.7, that of the steepest slope by 2.7. (LRMIN, a single crossing where the curve is still flat,
+# moves by 2.0.)
 
 # %% [markdown]
 # And in your run? `lr_max` and `lr_min` are our rule's, `steepest` is the LR at the steepest slope of the
