@@ -24,7 +24,7 @@ def plot_lr_range(result: LRRange) -> Figure:
     label = "median and range" if several else "one seed"
     label += ", smoothed" if is_loss else ""
     axes.fill_between(median.index, low, high, color=TRAIN, alpha=0.2, linewidth=0)
-    # Where each LR was tried; of as many as there are batches the line says it.
+    # A test by batches tries too many LRs to mark each.
     marker = None if is_loss else "o"
     axes.plot(median.index, median, marker=marker, color=TRAIN, linewidth=2, label=label)
     for name, rate, style in (("LRMIN", result.lr_min, ":"), ("LRMAX", result.lr_max, "--")):
