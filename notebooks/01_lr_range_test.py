@@ -230,7 +230,7 @@ guess = np.log(len(dataset.classes))
 axes = pd.DataFrame(runs).plot(
     figsize=(7, 3.4), logy=True, xlabel="batch", ylabel="training loss (log scale)"
 )
-axes.axhline(guess, color="0.4", linestyle="--", label="a guess: ln 10")
+axes.axhline(guess, color="0.4", linestyle="--", label=f"a guess: {guess:.2f}")
 axes.set_yticks([2, 5, 10, 100], [2, 5, 10, 100])
 axes.legend()
 
