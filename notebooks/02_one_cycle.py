@@ -101,9 +101,10 @@ exercises.one_cycle.triangular(triangular)
 # %% [markdown]
 # ## One cycle
 #
-# [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over almost the
-# whole run is enough (what follows it is told below), with a peak so high that it could not have been used from the start; they call
-# the unusually fast training that results "super-convergence". The assignment's cycle rises from LRMIN
+# [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over almost
+# the whole run is enough (what follows it is told below). Its peak is so high that it could not have been
+# used from the start; they call the unusually fast training that results "super-convergence". The
+# assignment's cycle rises from LRMIN
 # to LRMAX in the first 5 of 24 epochs and falls back in the other 19. It reaches LRMAX in the last step
 # of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth of it.)
 #
@@ -220,8 +221,8 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 figures.annihilation()
 
 # %% [markdown]
-# On a linear axis the cycles with and without annihilation can hardly be told apart; on a log axis they
-# part in the last steps.
+# The two cycles part only in the last steps (on the right, enlarged). On a linear axis they could hardly
+# be told apart.
 
 # %% [markdown]
 # ### Exercise 2.5
@@ -243,10 +244,19 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # </details>
 
 # %% [markdown]
-# The library's scheduler is `OneCycleLR` with straight lines, these three arguments and `pct_start`,
-# worked out from LRMIN, LRMAX and the epoch of the peak:
+# The assignment's schedule, with our LRMIN, is then one call. The library's scheduler makes the same call,
+# and works out the arguments from LRMIN, LRMAX and the epoch of the peak:
 
 # %% tags=["nbval-check-output"]
+by_pytorch, _ = s10.simulate_schedule(
+    lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.01, total_steps=24 * 98, pct_start=5 / 24, anneal_strategy="linear",
+        div_factor=1000, final_div_factor=1,
+    ),
+    24 * 98,
+)
+equal = max(abs(ours - theirs) for ours, theirs in zip(rates, by_pytorch)) < 1e-15
+print("the library's LR is PyTorch's at each step, to the last digits:", equal)
 show(s10.OneCycle)
 
 # %% [markdown]
@@ -270,9 +280,9 @@ explore_one_cycle()
 # ## Does the cycle beat a constant LR? An experiment
 #
 # We train four times on 10,000 images for 8 epochs, and test on 2,000: with one cycle, and with the constant
-# LRs 0.01 (LRMAX), 0.003 and 0.001; three of them, since a single one might be badly chosen. The cycle is shortened, too: it peaks after epoch 2 of 8. The initial
-# weights and the batches are the same; β1 of the constant ones is the mean of the cycle's. (Each line of
-# the log shows the LR at the end of an epoch.)
+# LRs 0.01 (LRMAX), 0.003 and 0.001; three of them, since a single one might be badly chosen. The cycle
+# is shortened, too: it peaks after epoch 2 of 8. The initial weights and the batches are the same; β1 of
+# the constant ones is the mean of the cycle's. (Each line of the log shows the LR at the end of an epoch.)
 #
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points will
 # it lead the runner-up? (Nothing is chosen from it, so test images may be looked at.)
@@ -303,10 +313,12 @@ print(exercises.compare_guess("lead in points", my_lead, lead))
 env.add_caption(plot_schedules(table))
 
 # %% [markdown]
-# **Is my number normal?** The same experiment over three seeds is kept in the repository. Those runs used
-# one core; on two, sums are rounded in another order, and in so short a run even the same seed can then end
-# a few points away. "Normal" allows for that: it is the range in which one more run would usually end,
-# wider than three runs can show (in the stored output all four lie a little outside them). How far one cycle is ahead of the best constant LR differs from seed to seed:
+# **Is my number normal?** The same experiment over three seeds is kept in the repository. "Usual" is the
+# range in which 19 of 20 further runs should lie, a *prediction interval*. It is wider than the three stored
+# runs, which say little about the spread; so a run a little outside them, as all four in the stored output,
+# is normal. (Those runs used one core; on two, sums are rounded in another order, and in so short a run
+# even the same seed can then end a few points away.) How far one cycle is ahead of the best constant LR
+# differs from seed to seed:
 
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
@@ -322,8 +334,8 @@ if len(seeds):
 # of the best constant LR, 0.003, and the constant LRMAX ends lowest. (In a single run, 0.003 and 0.001 may
 # come out level.) Two reasons are likely: the cycle begins with small LRs, so the first, wild gradients
 # do little damage; and it ends with small ones, with which the weights can settle. In the stored output it
-# is ahead of 0.003 and 0.001 for good only from epoch 6 on, when its LR is small; against 0.01 it is ahead
-# from the start. That fits both reasons.
+# is ahead of 0.003 and 0.001 for good only from epoch 6 on, in the second half of its fall; against 0.01
+# it is ahead from the start. That fits both reasons.
 #
 # ## Does a large LR regularize?
 #
@@ -346,8 +358,16 @@ from dataclasses import replace
 from s10.course.experiments import compare_variants, paired_differences
 
 quick = recipe.with_epochs(env.size(5, smoke=1))
+
+
+class StaysAtPeak(s10.Recipe):
+    def make_scheduler(self, optimizer, steps_per_epoch):  # It "falls" from LRMAX to LRMAX.
+        return super().make_scheduler(optimizer, steps_per_epoch, final_lr=self.lr_max)
+
+
 variants = {
     "one cycle": quick,
+    "rises, then stays at LRMAX": StaysAtPeak(**vars(quick)),
     "constant 0.005": with_constant_lr(quick, 0.005),
     "peak in the middle": replace(quick, peak_epoch=max(1, quick.epochs // 2)),
     "peak at the end": replace(quick, peak_epoch=quick.epochs),
@@ -370,7 +390,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # %% [markdown]
 # "Peak at the end" takes the small LRs at the end away, but it also rises more slowly. In the stored output
 # it is lower with each seed, and already behind after the first epoch. So it does not show whether the
-# missing fall or the slow rise is to blame: a variant should change one thing.
+# missing fall or the slow rise is to blame: a variant should change one thing. "Rises, then stays at
+# LRMAX" does: it differs only in the fall. Predict what it will show, and switch it on.
 #
 # ## Recap
 #

@@ -142,7 +142,7 @@ def compare_lr(name: str, value: float, *, method: str, recipe: Recipe, data: st
 
 
 def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data: str) -> str:
-    """A line for each variant: its result against the range over the stored seeds.
+    """A line for each variant: its result, the range of the stored seeds, and what is usual.
 
     Args:
         name: "schedules", "depths" or "pitfalls". values: variant → result, as from
@@ -158,9 +158,11 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
             lines.append(f"{variant}: {value:.2f}, not stored")
             continue
         words = {-1: "below what is usual", 0: "normal", 1: "above what is usual"}
+        # No loss is negative; and these losses may be above 1, but no accuracy.
+        low, high = np.clip(prediction_interval(seeds), 0, np.inf if name == "depths" else 1)
         lines.append(
-            f"{variant} on {data}: yours {value:.4f}, stored {min(seeds):.4f} to "
-            f"{max(seeds):.4f} over {len(seeds)} seeds: {words[side(value, seeds)]}"
+            f"{variant} on {data}: yours {value:.4f}, {len(seeds)} stored seeds {min(seeds):.4f} "
+            f"to {max(seeds):.4f}, usual {low:.4f} to {high:.4f}: {words[side(value, seeds)]}"
         )
     return "\n".join(lines)
 

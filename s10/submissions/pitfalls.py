@@ -175,7 +175,7 @@ PITFALLS = {
         Pitfall("annihilation", ("era1-s10-strided", "eva8-s8", "eva6-s9"), "final_lr",
                 Annihilation,
                 part_of=("eva8-s8", "eva6-s9")),  # The first one's schedule never got to its end.
-        Pitfall("LRMIN a tenth of LRMAX", ("eva4-s11",), "lr_min",
+        Pitfall("LRMIN a tenth of LRMAX", ("eva4-s11", "eva8-s8", "eva6-s9"), "lr_min",
                 changes={"lr_min": Recipe.lr_max / 10}),
     )
 }  # fmt: skip

@@ -7,17 +7,27 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from s10.plots.style import PALETTE, TEST, TRAIN, new_figure, style_axes
+from s10.recipe import Recipe
 from s10.schedules import simulate_schedule
 from s10.submissions.published import SUBMISSIONS
+from s10.submissions.recipes import Era1S10StridedPerBatch
 
+# As the READMEs state it; that of eva8-s8 with the numbers of its log.
+STATED = {
+    **{name: submission.recipe for name, submission in SUBMISSIONS.items()},
+    "era1-s10-strided": Era1S10StridedPerBatch(),
+}
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
-def plot_submission_schedules(steps_per_epoch: int = 98) -> Figure:
-    """LR (on a log scale) and momentum of the five submissions in one figure."""
+def plot_submission_schedules(
+    recipes: dict[str, Recipe] = STATED,
+    title: str = "Five submissions, five schedules",
+    steps_per_epoch: int = 98,
+) -> Figure:
+    """LR (on a log scale) and momentum of these recipes, by default the five, in one figure."""
     figure, (top, bottom) = new_figure(8, 4.8, 2, 1, sharex=True, height_ratios=(2, 1))
-    for number, (name, submission) in enumerate(SUBMISSIONS.items()):
-        recipe = submission.recipe
+    for number, (name, recipe) in enumerate(recipes.items()):
         rates, momenta = simulate_schedule(
             partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch),
             recipe.epochs * steps_per_epoch,
@@ -27,9 +37,9 @@ def plot_submission_schedules(steps_per_epoch: int = 98) -> Figure:
         optimizer = type(recipe.make_optimizer(nn.Linear(1, 1))).__name__
         top.semilogy(epochs, rates, label=f"{name} ({optimizer})", **style)
         bottom.plot(epochs, momenta, **style)
-    top.set_title("Five submissions, five schedules", loc="left")
+    top.set_title(title, loc="left")
     top.set_ylabel("LR (log scale)")
-    top.set_ylim(bottom=2e-7)  # Room for the legend below the lowest line.
+    top.set_ylim(bottom=1e-7)  # Room for the legend below the start of the lowest line.
     top.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
     bottom.set_ylabel("momentum (β1)")
     bottom.set_xlabel("epochs")
@@ -60,7 +70,8 @@ def plot_published_curves(entries: list[dict]) -> Figure:
             curves = 100 * np.array(entry[f"{split}_curves"], dtype=float)
             epochs = np.arange(1, curves.shape[1] + 1)
             color, line = (TRAIN, "--") if variant else (TEST, "-")
-            label = f"ours, width {entry['width']}" + (f",\n{variant}" if variant else "")
+            # Not how it is stepped: the notebook asks that afterwards.
+            label = f"ours, width {entry['width']}" + ",\nas its README says" * bool(variant)
             axes.plot(epochs, curves.mean(0), color=color, linestyle=line, label=label)
             axes.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.3)
         split = "test" if split == "test" else "training (no test in its log)"

@@ -70,13 +70,13 @@ def test_what_our_runs_of_the_five_show_in_each_seed(name):
 # What a table of losses and accuracies can show of each single pitfall, and what it cannot.
 FOUND = {
     "no padding before the crop": {"gap"},
-    "L2 of 1e-2 in Adam": {"each epoch"},
+    "L2 of 1e-2 in Adam": {"lag"},
     "softmax before the loss": {"train loss", "test loss"},
     "schedule stepped once an epoch": {"LR"},
     "annihilation": {"last LR"},
-    "LRMAX 0.053": {"LR", "each epoch"},
-    "LRMAX 0.15": {"LR", "each epoch"},
-    "LRMAX 0.8": {"LR", "each epoch", "learned"},
+    "LRMAX 0.053": {"LR", "lag"},
+    "LRMAX 0.15": {"LR", "lag"},
+    "LRMAX 0.8": {"LR", "lag", "learned"},
     "LRMAX 0.0019": {"LR", "last LR"},
     "LRMAX 0.0054": {"LR"},
     "SGD instead of Adam": {"LR"},
@@ -92,6 +92,16 @@ def test_what_a_history_shows_of_each_single_pitfall(name):
     letters = (letter if letter.isalnum() else "-" for letter in name.lower())
     for history in stored(16, "".join(letters)):
         assert complaints(history, Recipe()) == FOUND[name]
+
+
+def test_the_lag_says_which_epochs_count():
+    accuracies = pd.DataFrame({"train_accuracy": [0.5] * 4, "test_accuracy": [0.1, 0.1, 0.5, 0.44]})
+    *_, lag = check_run(accuracies, Recipe())
+    assert lag.message == (
+        "lag: from epoch 3 on, test accuracy is at most 6 points below training accuracy (epoch 4)"
+    )
+    *_, lag = check_run(accuracies[:2], Recipe())
+    assert lag.message.startswith("lag: test accuracy is at most 40 points below")
 
 
 def test_a_history_needs_rows_and_an_accuracy(tiny):

@@ -223,7 +223,7 @@ def test_one_cycle_arithmetic_of_the_assignment(drawn):
 
 def test_annihilation_ends_where_pytorchs_default_does(drawn):
     figure = drawn["annihilation"]
-    (axes,) = figure.axes
+    axes, last_steps = figure.axes
     ends = [line.get_ydata()[-1] for line in axes.lines]
     weight = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1, momentum=0.9)
@@ -231,6 +231,10 @@ def test_annihilation_ends_where_pytorchs_default_does(drawn):
     assert ends == pytest.approx([optimizer.param_groups[0]["min_lr"], 1e-5])
     assert "ends at 1e-05, with it at 1e-09" in title(figure)
     assert axes.get_yscale() == "log"
+    # In the last steps the two can be told apart, where they differ most.
+    below, above = (line.get_ydata() for line in last_steps.lines)
+    assert last_steps.lines[0].get_xdata()[-1] == 24 * 98 - 1
+    assert above[0] / below[0] < 1.15 < above[-1] / below[-1]
 
 
 def test_whitening_removes_the_correlations_of_a_patch(shapes):

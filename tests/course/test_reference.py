@@ -1,6 +1,7 @@
 """ "Is my number normal?": the stored runs are those of results/, and sentences fit the numbers."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -197,6 +198,11 @@ def test_the_short_experiments_are_judged(name, epochs, data):
     first, second = reference.compare_experiment(name, far, recipe, data).splitlines()
     assert "above what is usual" in first
     assert "not stored" in second
+    for line, values in zip(lines, entry["values"].values(), strict=True):
+        low, high = map(float, re.search(r"usual ([\d.]+) to ([\d.]+):", line).groups())
+        expected = reference.prediction_interval(values)
+        assert low == pytest.approx(max(0, expected[0]), abs=1e-4)
+        assert high == pytest.approx(expected[1], abs=1e-4) or high == 1 < expected[1]
     assert "no such" in reference.compare_experiment(name, middle, replace(recipe, pad=0), data)
 
 

@@ -1,5 +1,6 @@
 """Pitfalls: each is one difference to the assignment's recipe, and nothing else."""
 
+import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from s10 import CustomResNet, InputError, Recipe, simulate_schedule
 from s10.speed.recipes import LAPTOP
 from s10.submissions import PITFALLS, SUBMISSIONS, pitfalls
+from s10.submissions.plots import STATED
+from s10.submissions.recipes import SGDRecipe
 from s10.submissions.variants import ReluBeforeBNNet, SoftmaxNet, TwoBranchesNet
 
 each = pytest.mark.parametrize("name", PITFALLS)
@@ -98,6 +101,18 @@ def test_the_schedules():
     for name, submission in SUBMISSIONS.items():
         recipe = PITFALLS[f"LRMAX {submission.recipe.lr_max:.2g}"].recipe(Recipe())
         assert recipe == Recipe().with_lr_max(submission.recipe.lr_max), name
+
+
+def test_each_submission_that_has_a_pitfall_is_named():
+    has = {
+        "no padding before the crop": lambda recipe: recipe.pad == 0,
+        "SGD instead of Adam": lambda recipe: isinstance(recipe, SGDRecipe),
+        "annihilation": lambda recipe: cycle(recipe)[0][-1] < recipe.lr_min / 2,
+        "LRMIN a tenth of LRMAX": lambda recipe: math.isclose(recipe.lr_max, 10 * recipe.lr_min),
+    }
+    for name, has_it in has.items():
+        found = {each for each, recipe in STATED.items() if has_it(recipe)}
+        assert set(PITFALLS[name].found_in) == found, name
 
 
 def test_what_a_readme_does_not_say_is_called_inferred():

@@ -19,6 +19,8 @@ def test_every_schedule_is_shown_with_its_optimizer():
     for line, submission in zip(top.lines, SUBMISSIONS.values(), strict=True):
         assert len(line.get_ydata()) == 240
         assert line.get_ydata()[0] == pytest.approx(submission.recipe.lr_min)
+        # As its README states it, also where its log does not bear that out.
+        assert max(line.get_ydata()) == pytest.approx(submission.recipe.lr_max, rel=0.01)
     assert len(bottom.lines) == 5
 
 
@@ -34,7 +36,7 @@ def test_published_curves_stand_beside_ours():
     labels = [[line.get_label() for line in axes.lines] for axes in panels]
     ours = "ours, width 16"
     assert labels == [
-        ["published", ours, f"{ours},\nstepped every batch"], ["published"], ["published", ours],
+        ["published", ours, f"{ours},\nas its README says"], ["published"], ["published", ours],
     ]  # fmt: skip
     published, mean, variant = panels[0].lines
     assert len(published.get_ydata()) == 24

@@ -13,6 +13,7 @@ from s10.schedules import simulate_schedule
 
 RECIPE, STEPS_PER_EPOCH = Recipe(), 98
 PYTORCH_DEFAULT = 1e4  # final_div_factor of OneCycleLR
+LAST_STEPS = 20  # in which a cycle with annihilation parts from one without
 # Of `Axes.annotate`: text beside a point of the data, moved by typographic points.
 BESIDE = {"textcoords": "offset points", "fontsize": 9}
 
@@ -107,23 +108,26 @@ def one_cycle_arithmetic() -> Figure:
 def annihilation() -> Figure:
     """One cycle with and without annihilation, which ends at a 10,000th of lr_min."""
     ends = {}
-    figure, axes = new_figure(7, 3.4)
+    figure, (left, right) = new_figure(8.5, 3.6, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
-        ("PyTorch's default, with annihilation", PYTORCH_DEFAULT, MARK, 2.6),
-        ("the assignment, without", 1, TRAIN, 1.6),
+        ("with annihilation, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
+        ("without, to LRMIN", 1, TRAIN, 1.6),
     ):
         one_cycle = partial(
             RECIPE.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH, final_lr=RECIPE.lr_min / factor
         )
         rates, _ = simulate_schedule(one_cycle, RECIPE.epochs * STEPS_PER_EPOCH)
-        epochs = (np.arange(len(rates)) + 1) / STEPS_PER_EPOCH
-        axes.plot(epochs, rates, color=color, label=label, linewidth=width)
+        steps = np.arange(len(rates))
+        left.plot((steps + 1) / STEPS_PER_EPOCH, rates, color=color, label=label, linewidth=width)
+        right.plot(steps[-LAST_STEPS:], rates[-LAST_STEPS:], "o-", color=color, markersize=3)
         ends[factor] = rates[-1]
     title = (
         f"Without annihilation the LR ends at {ends[1]:.1g}, with it at {ends[PYTORCH_DEFAULT]:.1g}"
     )
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
-    style_axes(axes)
+    left.set_title(title, loc="left", fontsize=11)
+    right.set_title(f"\nthe last {LAST_STEPS} steps", loc="right", fontsize=9)
+    left.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
+    right.set_xlabel("step")
+    left.legend(frameon=False, fontsize=9, loc="lower center")
+    style_axes(left, right)
     return figure
