@@ -393,10 +393,10 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 #   statistics describe the network of some steps ago.
 #
 # The recipe itself loses some points in this way while the LR is high; L2 makes it worse. The explanation
-# fits that (how far the filters turn, we did not measure). When the LR
-# has fallen, the steps are short, and the two columns nearly come together. Whoever looks only at the last
-# epoch of a short run sees nothing of this. Over 24 epochs L2 costs accuracy at the end, too, as you
-# will see; whether the running statistics have a part in that, we did not measure.
+# fits that (how far the filters turn, we did not measure). When the LR has fallen, the steps are short, and
+# the two columns nearly come together: the last epoch of a short run shows nothing of this. Over 24 epochs
+# L2 costs accuracy at the end, too, as you will see; whether the running statistics have a part in that, we
+# did not measure.
 #
 # ### Exercise 4.3
 # Notebook 0 had both kinds of weight decay: *L2* adds decay · weight to the gradient, *decoupled* decay

@@ -85,9 +85,9 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule") -> Figure:
                 for _, run in runs.groupby("seed"):
                     axes.plot(run["epoch"], run[column], color=color, alpha=0.4, linewidth=0.8)
     seeds = table["seed"].nunique()
-    suffix = f", mean of {seeds} seeds" if seeds > 1 else ""
-    panels[0].set_title("Training loss", loc="left")
-    panels[1].set_title(f"Test accuracy{suffix}", loc="left", fontsize="medium")
+    suffix = f", mean of {seeds} seeds (thin: each)" if seeds > 1 else ""
+    for axes, title in zip(panels, ("Training loss", "Test accuracy"), strict=True):
+        axes.set_title(title + suffix, loc="left", fontsize="medium")
     panels[0].legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
     return figure
 

@@ -117,7 +117,7 @@ def test_of_several_seeds_the_mean_is_drawn_over_each(history):
     assert seeds[1] == pytest.approx(100 * luckier["test_accuracy"])
     assert len(loss.lines) == len(accuracy.lines) == 3
     assert texts(loss.get_legend().get_texts()) == ["A"]
-    assert accuracy.get_title(loc="left") == "Test accuracy, mean of 2 seeds"
+    assert accuracy.get_title(loc="left") == "Test accuracy, mean of 2 seeds (thin: each)"
 
 
 def test_the_lr_range_of_several_seeds_shows_what_each_chooses():

@@ -108,7 +108,7 @@ def one_cycle_arithmetic() -> Figure:
 def annihilation() -> Figure:
     """One cycle with and without annihilation, which ends at a 10,000th of lr_min."""
     ends = {}
-    figure, (left, right) = new_figure(8.5, 3.6, 1, 2, sharey=True, width_ratios=(3, 2))
+    figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
         ("with annihilation, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
         ("without, to LRMIN", 1, TRAIN, 1.6),
@@ -125,7 +125,7 @@ def annihilation() -> Figure:
         f"Without annihilation the LR ends at {ends[1]:.1g}, with it at {ends[PYTORCH_DEFAULT]:.1g}"
     )
     left.set_title(title, loc="left", fontsize=11)
-    right.set_title(f"\nthe last {LAST_STEPS} steps", loc="right", fontsize=9)
+    right.set_title(f"the last {LAST_STEPS} steps", loc="right", fontsize=9)
     left.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
     right.set_xlabel("step")
     left.legend(frameon=False, fontsize=9, loc="lower center")
