@@ -303,7 +303,7 @@ for name, pitfall in PITFALLS.items():
 
 # %% [markdown]
 # - A star means that we did not take it from the README. Annihilation in eva8-s8: the README prints a
-#   hundredth of LRMIN, too, but its log ends at a fiftieth, and we follow the log. The schedule of
+#   hundredth of LRMIN, too, but its log fits a fiftieth, and we follow the log. The schedule of
 #   era1-s10-strided: its log fits one stepped once an epoch, or not at all. SGD is our choice. And all that
 #   stands for eva6-s9 is from the example in its README, which is not that submission.
 # - SGD gets the LR and the decay of David Page's DAWNBench entry (notebook 3), which trained nearly this
