@@ -222,6 +222,7 @@ def losses_at(rates):
 # prediction first**: sketch the three curves.
 
 # %% jupyter={"outputs_hidden": true}
+import matplotlib.pyplot as plt
 import pandas as pd
 
 batches = env.size(25, smoke=4)
@@ -233,13 +234,14 @@ axes = pd.DataFrame(runs).plot(
 axes.axhline(guess, color="0.4", linestyle="--", label=f"a guess: {guess:.2f}")
 axes.set_yticks([2, 5, 10, 100], [2, 5, 10, 100])
 axes.legend()
+plt.show()
 
 # %% [markdown]
 # With the smallest LR the run ends before anything is learned. With the middle one the loss falls. With
 # the largest it shoots up to a hundred times that of a guess, comes back, and shoots up once more: the steps
 # are too long and jump over the valley that they should descend into, like those of the ball of notebook 0.
-# (Unlike the ball it comes back; *The right side* below says why. [Smith 2015](https://arxiv.org/abs/1506.01186) calls
-# the LR the most important setting.)
+# (Unlike the ball it comes back; *The right side* below says why. [Smith
+# 2015](https://arxiv.org/abs/1506.01186) calls the LR the most important setting.)
 #
 # **A range test** finds LRs that work in one short run: start with an LR that is far too small,
 # multiply it after each batch, and watch the loss. In code it is `losses_at` with growing `rates`. Its
