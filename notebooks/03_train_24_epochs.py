@@ -79,8 +79,8 @@ print(f"difference {deep - shallow:+.3f} – you said: {my_answer}")
 
 # %% [markdown]
 # **Is my number normal?** The same was run with three seeds and stored. The curves are yours, the short
-# lines at their ends the stored losses; the title has their differences, seed by seed. ("Normal" is wider
-# than the stored values: the range in which one more run would usually end, as in notebook 2.)
+# lines at their ends the stored losses; the title has their differences, seed by seed. ("Usual" is where
+# 19 of 20 further runs should lie, as in notebook 2.)
 
 # %% jupyter={"outputs_hidden": true}
 print(reference.compare_experiment("depths", final, short, dataset.name))

@@ -80,8 +80,8 @@ figures.five_networks()
 # README, for Adam, and 0.8 in another's example, which is Smith's, for SGD. That is no contradiction, since
 # an LR means nothing without its optimizer: SGD moves a weight by LR × gradient, and gradients here are
 # small; Adam divides the gradient by its usual size first, so that it moves each weight by up to about
-# the LR itself, whatever the gradient's size. (Drawn is what the READMEs state; for eva6-s9 the example,
-# for eva8-s8 the LRs of its log, and where nothing is stated, what we chose.)
+# the LR itself, whatever the gradient's size. (The figure shows what the READMEs state, for eva6-s9 its
+# example. The LRs of eva8-s8 are those of its log; and what a README leaves open, we chose.)
 
 # %%
 from s10.submissions.plots import plot_submission_schedules
@@ -229,7 +229,7 @@ plot_published_curves(
 # %% [markdown]
 # Look at the first panel. The published curve is smooth, from the first epoch to the last. But while an
 # LR is high, test accuracy jumps up and down, as in notebook 3; and the LR of this README is meant to
-# peak in epoch 5. How far does the published accuracy ever fall from one epoch to the next?
+# peak in epoch 5. What is the largest fall of the published accuracy from one epoch to the next?
 
 # %% tags=["nbval-check-output"]
 for name in ("era1-s10-strided", "eva4-s11"):
@@ -289,8 +289,8 @@ for split in ("train", "test"):
 # it, differs from our recipe of notebook 3, switched on alone. Some are *mistakes*: the code does not
 # do what it seems to do, or something (network, padding, peak, last LR) is not what the task asks for,
 # if only by a little. Others are *choices*: the task says "LRMAX = FIND", and of the READMEs that quote
-# the task, only that of era1-s10 quotes a request for Adam. A choice is not wrong
-# because ours is another one. In the code both are called pitfalls.
+# the task, only that of era1-s10 quotes a request for Adam. A choice is not wrong because ours is another
+# one. In the code both are called pitfalls.
 
 # %% tags=["nbval-check-output"]
 from s10.submissions import PITFALLS
@@ -337,7 +337,8 @@ table = compare_pitfalls(subset, recipe, names, epochs, device)
 env.add_caption(plot_schedules(table, by="pitfall"))
 
 # %% [markdown]
-# **Is my number normal?** The same experiment over three seeds is kept in the repository:
+# **Is my number normal?** The same experiment over three seeds is kept in the repository. ("Usual" is where
+# 19 of 20 further runs should lie, as in notebook 2.)
 
 # %%
 final = final_accuracy(table, by="pitfall")
