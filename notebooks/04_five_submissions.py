@@ -691,8 +691,8 @@ exercises.submissions.diagnose(diagnosis)
 # Mend a submission. Here is era1-s10-strided with its schedule stepped after every batch, and three further
 # changes, one at a time: three seeds for each, on 10,000 images for 5 epochs. Switch on what you like,
 # and predict the sign of the difference first. (On a CPU its network takes two to three times as long as
-# ours, so this is the slowest cell of the notebook. A whole run is `s10 train --recipe era1-s10-strided
-# --width 16`.)
+# ours, so this is the slowest cell of the notebook. The 24 epochs as published, stepped once an epoch, are
+# `s10 train --recipe era1-s10-strided --width 16`.)
 
 # %%
 from s10.course.experiments import compare_variants, paired_differences
