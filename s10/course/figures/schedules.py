@@ -110,7 +110,7 @@ def annihilation() -> Figure:
     ends = {}
     figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
-        ("with annihilation, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
+        ("with annihilation (PyTorch's default)", PYTORCH_DEFAULT, MARK, 2.6),
         ("without, to LRMIN", 1, TRAIN, 1.6),
     ):
         one_cycle = partial(
