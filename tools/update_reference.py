@@ -176,10 +176,13 @@ def first_epochs() -> list[dict]:
 
 
 def ablation() -> list[dict]:
-    """An entry for each ingredient of a recipe (None: the full recipe), one value per seed."""
+    """An entry for each ingredient of a recipe (None: the full recipe), one value per seed.
+
+    A word after the width names another machine, and is added to the recipe's name.
+    """
     entries, accuracies = {}, ("train_accuracy", "test_accuracy")
     for path in sorted(RESULTS.glob("ablation-*/runs.csv")):
-        recipe = re.fullmatch(r"ablation-(.+)-\w+-width\d+", path.parent.name)[1]
+        recipe = "".join(re.match(r"ablation-(.+)-\w+-width\d+(.*)", path.parent.name).groups())
         for row in rows_by_seed(path):
             entry = entries.setdefault(
                 (path.parent, row["name"]),

@@ -32,7 +32,8 @@ def test_each_leaves_out_something(name, ingredient):
 
 
 def test_every_ingredient_of_the_stored_runs_has_its_recipe():
-    stored = {(e["recipe"], e["ingredient"]) for e in ablation.stored()["ablation"]}
+    entries = ablation.stored()["ablation"]
+    stored = {(e["recipe"].removesuffix("-epyc"), e["ingredient"]) for e in entries}
     known = {(name, each) for name, every in ABLATIONS.items() for each in (None, *every)}
     assert stored == known
     assert set(TERMS) <= {each for every in ABLATIONS.values() for each in every}
@@ -59,6 +60,14 @@ def test_at_equal_time_it_is_the_same_with_other_epochs(name, single):
     entries = ablation._stored_entries("laptop-at-equal-time")
     full, rival = (np.median(entries[each]["seconds"]) for each in (None, name))
     assert 1 <= rival / full < 1.15
+
+
+def test_two_machines_are_two_measurements():
+    """Each folder of results/ is one, so no seed counts twice."""
+    for name, of_muon in [("", [0.11, 0.50, 0.59]), ("-epyc", [0.97, 0.74, 0.65])]:
+        table = stored_ablation(f"laptop-at-equal-time{name}").set_index("ingredient")
+        gains = table.loc["Muon at equal time", ["seed 0", "seed 1", "seed 2"]].astype(float)
+        assert gains.round(2).tolist() == of_muon
 
 
 def test_of_several_widths_one_must_be_named():
