@@ -60,7 +60,7 @@ def test_the_model_is_left_as_it_was(model):
     assert not model.layer3._forward_hooks
 
 
-def test_a_class_that_nothing_speaks_for_has_no_heat():
+def test_a_class_without_evidence_has_no_heat():
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
                           nn.Linear(2, 2))  # fmt: skip
     model[4].weight.data = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
@@ -70,17 +70,20 @@ def test_a_class_that_nothing_speaks_for_has_no_heat():
     assert place(heat[1]) == "nowhere"
 
 
-def test_the_figure_darkens_what_the_map_leaves_out():
-    images = np.full((2, 32, 32, 3), 200, np.uint8)
+@pytest.mark.parametrize("brightness", [0, 200])
+def test_the_figure_colors_dark_and_bright_objects_alike(brightness):
+    images = np.full((2, 32, 32, 3), brightness, np.uint8)
     heat = torch.zeros(2, 4, 4)
     heat[0, 0, 0] = 7
     figure = plot_heat(images, [heat], ["a", "b", "map a", "map b"])
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "map a", "map b"]
-    assert shown[0].max() == shown[0].min() == pytest.approx(200 / 255)
-    assert shown[2][0, 0] == pytest.approx([200 / 255] * 3)
-    assert shown[2][31, 31] == pytest.approx([0.15 * 200 / 255] * 3)
-    assert shown[3].max() == pytest.approx(0.15 * 200 / 255)
+    assert shown[0].max() == shown[0].min() == pytest.approx(brightness / 255)
+    red, green, blue = shown[2][0, 0]  # The map is largest here.
+    assert red > green + 0.25
+    assert red > blue + 0.25
+    assert shown[2][31, 31] == pytest.approx([brightness / 255] * 3)
+    assert shown[3].max() == shown[3].min() == pytest.approx(brightness / 255)
     beside = plot_heat(images[:1], [heat[:1], heat[1:]], ["a", "map a", "map b"], columns=3)
     assert len({axes.get_subplotspec().rowspan.start for axes in beside.axes}) == 1
 
