@@ -71,10 +71,12 @@ class PicturePredictions:
         """The first `count` pictures as the network sees them, with what it says about each."""
         answers = zip(self.names, self._answers(), strict=True)
         names = ["\n".join([Path(name).name, *answer]) for name, answer in answers]
-        shown = f", the first {count} of {len(self)}" if count < len(self) else ""
+        title = f"As the network sees {'it' if len(self) == 1 else 'them'}"
+        title += f", the first {count} of {len(self)}" if count < len(self) else ""
+        size = 2.6 if len(self) == 1 else 1.9
         return plot_images(
-            self.images[:count], names[:count], columns=min(5, max(2, len(self))), size=1.9,
-            fontsize=9, title=f"As the network sees them{shown}",
+            self.images[:count], names[:count], columns=min(5, len(self)), size=size, fontsize=9,
+            title=title,
         )  # fmt: skip
 
     def __repr__(self) -> str:

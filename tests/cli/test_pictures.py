@@ -130,7 +130,14 @@ def test_the_figure_shows_what_the_network_sees(few):
     assert [len(title) for title in titles] == [4, 5]
     assert titles[1][4] == "unlike the training images"
     assert np.array_equal(figure.axes[0].images[0].get_array(), few.test_images[0])
-    assert "the first 2 of 3" in figure.get_suptitle()
+    assert figure.get_suptitle() == "As the network sees them, the first 2 of 3"
+    name = ("Minduka_Present_Blue_Pack.png",)
+    one = pictures.PicturePredictions(
+        name, found.images[:1], probabilities[:1], few.classes, np.array([0.2])
+    ).plot()
+    assert one.get_suptitle() == "As the network sees it"
+    assert one.axes[0].get_title().splitlines()[0] == name[0]  # It has room.
+    assert len(one.axes) == 1
     first, second, third = repr(found).splitlines()
     assert second.endswith(", unlike the training images")
     assert "unlike" not in first + third

@@ -282,7 +282,7 @@ def test_degradation_compares_stored_seeds_pair_by_pair():
     figure = figures.degradation(made_up_table(), stored)
     assert figure.get_suptitle().split("\n") == [
         "Plain: loss of 49 layers minus that of 9: +0.50, +0.25 (2 stored seeds)",
-        "Residual: loss of 49 layers minus that of 9: +0.12, -0.25 (2 stored seeds)",
+        "Residual: loss of 49 layers minus that of 9: +0.12, −0.25 (2 stored seeds)",
     ]
     marks = [line for line in figure.axes[1].lines if line.get_marker() == "_"]
     assert [list(line.get_ydata()) for line in marks] == [[1.5, 1.25], [1.625, 1.0]]

@@ -54,7 +54,7 @@ def degradation(table: pd.DataFrame, stored: dict[str, list[float]] | None = Non
         f"{name.capitalize()}: {_paired(stored, groups[kind], name) or _comparison(groups[kind])}"
         for kind, name in kinds.items()
     ]
-    title = "\n".join(lines)
+    title = "\n".join(lines).replace("-", "−")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
