@@ -84,7 +84,8 @@ _ = (100 * shares[::-1]).plot.barh(figsize=(7, 2.2), xlabel="share of the time (
 
 # %% [markdown]
 # On a CPU the convolutions take most of the time, and their backward pass about twice as much as
-# their forward pass: it computes two gradients, that of the weights and that of the inputs.
+# their forward pass: it computes two gradients, that of the weights and that of the inputs. (A GPU we did
+# not measure.)
 #
 # So it is convolutions that have to become cheaper. A convolution computes its output one number at a
 # time: the kernel lies on a small square of the input, in all input channels; each of its weights is
@@ -160,9 +161,11 @@ for name, model in (
 # %%
 from torch import nn
 
+from s10.plots.style import PALETTE, style_axes
+
 x = torch.linspace(-4, 4, 201)
 curves = pd.DataFrame({"ReLU": nn.functional.relu(x), "GELU": nn.functional.gelu(x)}, index=x.numpy())
-_ = curves.plot(figsize=(5, 2.6), grid=True, xlabel="x", title="ReLU and GELU")
+style_axes(curves.plot(figsize=(5, 2.6), color=PALETTE, xlabel="x", title="ReLU and GELU"))
 
 # %% [markdown]
 # ## Trick 1: a first layer that need not be learned
@@ -209,7 +212,7 @@ exercises.speed.whitening(whitening)
 
 # %% [markdown]
 # The network does the same. It adds a small number to the variances, so that noise in the faintest
-# directions is not amplified. It takes each direction with both signs, because GELU passes hardly
+# directions is amplified less. It takes each direction with both signs, because GELU passes hardly
 # anything but positive numbers: twice twelve channels.
 
 # %%
@@ -378,12 +381,12 @@ from s10.speed.loaders import resize
 
 pixels = torch.from_numpy(dataset.train_images[:8]).permute(0, 3, 1, 2).float()
 small = resize(pixels, 24).round().clamp(0, 255).permute(0, 2, 3, 1).byte().numpy()
-both = [*dataset.train_images[:8], *small]
+large_and_small = [*dataset.train_images[:8], *small]
 at_32, at_24 = (millions_of_multiplications(WhitenedNet(width=32), side) for side in (32, 24))
 print(f"{at_32:.0f} million multiplications with 32 × 32 pixels, {at_24:.0f} with 24 × 24: "
       f"{1 - at_24 / at_32:.0%} less work")
 names = [f"{side} × {side}" * (image == 0) for side in (32, 24) for image in range(len(small))]
-env.add_caption(s10.plot_images(both, names, columns=len(small)), "")
+env.add_caption(s10.plot_images(large_and_small, names, columns=len(small)), "")
 
 # %% [markdown]
 # ## Trick 6: more label smoothing
@@ -409,29 +412,30 @@ def everything(recipe):
         "weights": sum(weight.numel() for weight in model.parameters()),
         "million multiplications": round(millions_of_multiplications(model)),
     }
-    del values["class"]
+    for name in ("class", "tta_views"):  # Both test one view of each image.
+        values.pop(name, None)
     return values
 
 
-both = pd.DataFrame([everything(recipe), everything(fast)], ["notebook 3", "here"], dtype=object).T
-print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
+recipes = pd.DataFrame([everything(recipe), everything(fast)], ["notebook 3", "here"], dtype=object).T
+print(recipes[recipes["notebook 3"] != recipes["here"]].fillna("–").to_string())
 
 # %% [markdown]
 # | setting | why it differs |
 # | --- | --- |
-# | `width`, `epochs` | chosen on held-out images: this network at width 64 needs fewer epochs, but more work in all; at width 32, 6 epochs with half of the steps at low resolution stayed just below 90 % |
+# | `width` | at width 64 this network needs fewer epochs, but more work in all |
+# | `epochs` | six, with half of the steps at low resolution, stayed just below 90 % on held-out images |
 # | `pad`, `cutout` | so short a run overfits little: smaller shifts, no CutOut |
-# | `peak_epoch` | 5 of 7 epochs would be too long a rise; a peak after half an epoch was as good |
-# | `lr_max` | another optimizer, another unit (trick 3); 0.08 was no better, 0.2 worse |
+# | `peak_epoch` | 5 of 7 epochs would be too long a rise; a peak after half an epoch was as good (one pair of runs) |
+# | `lr_max` | another optimizer, another unit (trick 3); 0.2 was 0.4 points worse (one pair of runs) |
 # | `lr_min` | a quarter of the peak: seven epochs leave no time for a slow rise |
 # | `final_lr` | a hundredth of the peak: here the LR *is* annihilated, which the assignment rules out |
-# | `momentum_max`, `momentum_min` | constant, as in airbench94_muon; 0.8 was worse with this LR |
+# | `momentum_max`, `momentum_min` | constant, as in airbench94_muon; 0.8 came out alike (one pair of runs) |
 # | `beta2` | of AdamW, for the weights that are not filters: it forgets faster, as the run is short |
 # | `weight_decay` | this Muon resets the length of the filters, so decay would change nothing in them |
 # | `label_smoothing` | trick 6 |
 # | `alternating_flips` | trick 4 |
 # | `low_res_fraction`, `low_res_size` | trick 5 |
-# | `tta_views` | listed only because the recipe of notebook 3 has no such setting: both test one view; the recipe `laptop-94` has six, and says so |
 # | optimizer | trick 3 |
 # | network | tricks 1 and 2, GELU, fewer layers (see above); the weights and multiplications follow from it and from the width |
 #
@@ -443,6 +447,9 @@ print(both[both["notebook 3"] != both["here"]].fillna("–").to_string())
 # **Your prediction first**: until the middle of epoch 4 the network trains on small images, and is
 # tested on large ones. How many points will the test accuracy be above or below the training
 # accuracy after epoch 3?
+#
+# (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
+# That is why it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach.)
 
 # %%
 my_gap = None  # in points: 1.5 is above, -1.5 is below
@@ -466,9 +473,10 @@ print(f"{result.seconds:.0f} seconds, with the evaluation after each epoch")
 env_fast.add_caption(s10.plot_curves(history))
 
 # %% [markdown]
-# **Is my number normal?**
+# **Is my number normal?** (The stored runs differ in one detail: they computed the whitening layer from the
+# first training images, yours from a balanced sample of them.)
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 print(reference.compare_training(history, fast, dataset.name))
 stored = reference.training_entry(LAPTOP, "cifar10")
 gaps = 100 * (np.array(stored["test_accuracy"]) - stored["train_accuracy"])
@@ -493,15 +501,22 @@ print(f"{24 * before / (7 * here):.1f} times less work")
 
 # %% [markdown]
 # On two CPU cores, whole runs with the recipe of notebook 3 at that width took 3.4 times as long as
-# with this one (medians of three, `benchmarks/README.md`). That is about the factor of the work: what
-# is saved is work; the processor is not used much better. An image costs about as much as in
-# notebook 3, thanks to trick 5, and there are fewer epochs.
+# with this one (medians of three, `benchmarks/README.md`): about the factor of the work. An image costs
+# about as much as in notebook 3, thanks to trick 5, and there are fewer epochs.
 #
 # ## The gain of each trick
 #
-# Each of them was left out alone, everything else as it is, with three seeds. (Muon was replaced by
-# notebook 3's AdamW, with the LR, momenta, β2 and weight decay of notebook 3.) **Your prediction
-# first**: which one is missed most?
+# Each of them was left out alone, everything else as it is, with three seeds (after the arrow: what took
+# its place):
+#
+# - *whitening layer* → random weights, which are trained
+# - *Dirac initialization* → random filters, all of them
+# - *Muon* → notebook 3's AdamW, with its LRs, momenta, β2 and weight decay
+# - *alternating flips* → random flips
+# - *low resolution first* → 32 × 32 pixels throughout
+# - *label smoothing*, 0.2 → 0
+#
+# **Your prediction first**: which one is missed most?
 
 # %%
 my_best_trick = None  # "whitening layer", "Dirac initialization", "Muon", "alternating flips", …
@@ -511,53 +526,60 @@ from s10.course.ablation import full_recipe_accuracies, stored_ablation
 from s10.plots.costs import plot_ablation
 
 table, full = stored_ablation("laptop"), full_recipe_accuracies("laptop")
-curves = reference.training_entry(LAPTOP, "cifar10")["test_accuracy"]
-three = 100 * np.array([curve[-1] for curve in curves])
-print("the full recipe, this measurement:", *full.round(2), "(seeds 0, 1, 2; an Intel processor)")
-print("the full recipe, three other runs:", *three.round(2), "(seeds 0, 1, 2; an AMD processor)")
-print(f"standard deviation of those three: {three.std(ddof=1):.2f} points\n")
-print(table.round(2).to_string(index=False, na_rep="-"))
+again = full_recipe_accuracies("laptop-at-equal-time-epyc")
+print("the full recipe, seeds 0, 1, 2, test accuracy (%):")
+for processor, runs in (("Intel", full), ("AMD", again)):
+    print(f"{processor:>5}", *runs.round(2), f"standard deviation {runs.std(ddof=1):.2f}")
+noise = full.std(ddof=1) * (2 / 3) ** 0.5
+print(f"noise of the mean of three gains: {noise:.2f} points\n")
+table.insert(3, "gain/noise", table["gain"] / noise)
+print(table.drop(columns="seeds").round(2).to_string(index=False))
 print("\nlargest gain:", table["ingredient"][0], "– you said:", my_best_trick)
-plot_ablation(table, three.std(ddof=1))
+plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
-# `gain`: by how many points of test accuracy the full recipe is better with the same seed, once for
-# each seed, and the mean. `time` is the training time without the trick relative to that of the full
-# recipe. Each run had two cores of a machine that computed other things, too, and such times scatter by a
-# tenth or more; only that of low resolution clearly stands out.
+# `gain`: by how many points of test accuracy the full recipe is better with the same seed (the columns of
+# the seeds), in the mean; `std` is their standard deviation. All gains are from the Intel processor. `time`
+# is the training time without the trick relative to that of the full recipe. Each run had two cores of a
+# machine that computed other things, too, and such times scatter by a tenth or more; only that of low
+# resolution clearly stands out.
 #
-# **How large is the noise?** Look at the first two lines of the output: even with the *same seed*, the
-# runs on two processors differ (sums are rounded in another order). So do not count on paired
-# seeds to remove the noise. If they removed none, a difference of two runs would scatter by √2 times
-# the standard deviation of one, and the mean of three such differences by 0.8 of it: the gray band is a
-# little wider.
+# **How large is the noise?** Look at the first lines of the output: even with the *same seed*, the runs on
+# two processors differ (their versions of PyTorch differ, too, and sums are rounded in another order). So do
+# not count on paired seeds to remove the noise. If they removed none, a difference of two runs would scatter
+# by √2 times the standard deviation of one, and the mean of three such differences by √(2/3) = 0.8 of it.
+# (A standard deviation of three runs is itself uncertain: on the AMD processor it is far smaller. We
+# take the larger one.) In units of this noise, a mean gain below 1 says nothing, one of about 2 *may* be a
+# gain, and one above 3 very likely *is* one:
 #
-# - *Muon* gains most, 0.8 to 1.4 points, several times the noise in the mean. But its rival
-#   is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. What Muon gains over a
+# - *Muon* gains most, 0.8 to 1.4 points, more than 5 times the noise in the mean: a gain. But its
+#   rival is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. What Muon gains over a
 #   tuned one, this table cannot say.
-# - The *whitening layer* and *label smoothing* gain something with each seed, in the mean a little more
-#   than the noise. *Alternating flips* gain half a point with two seeds and nothing with the third.
-# - About *Dirac initialization*, for which there was such a good reason, the seeds disagree, from −0.29 to
-#   +0.55 points: three seeds cannot tell.
-# - *Low resolution* costs accuracy with two seeds and gains some with the third. That is no verdict: it
-#   is there for the time, of which it saves a quarter.
+# - The *whitening layer*, *alternating flips* and *label smoothing* may gain something: about 1.7 times the
+#   noise. The first and the last do with each seed, flips with two of three.
+# - *Dirac initialization*, for which there was such a good reason, is below the noise, and the seeds
+#   disagree, from −0.29 to +0.55 points: this says nothing.
+# - *Low resolution* is below the noise, too; it costs accuracy with two seeds and gains some with the third.
+#   But it is there for the time, of which it saves a quarter.
 #
 # **Equal time.** A trick that saves time must be compared with another way to spend that time, and a
 # trick that costs time, as Muon may, with a rival that gets it, too. So AdamW got 8 epochs in place of
 # 7, and the LRMAX that was best on 5,000 held-out training images, of five that were tried: 0.02, twice
-# that of notebook 3. And the recipe without low resolution got 6 epochs.
+# that of notebook 3. And the recipe without low resolution got 6 epochs. Muon was measured on both processors:
 
 # %%
-fair = stored_ablation("laptop-at-equal-time")
-print("the full recipe:", *full_recipe_accuracies("laptop-at-equal-time").round(2))
-print(fair.round(2).to_string(index=False))
+for processor, name in (("Intel", "laptop-at-equal-time"), ("AMD", "laptop-at-equal-time-epyc")):
+    fair = stored_ablation(name).drop(columns="seeds")
+    fair.insert(3, "gain/noise", fair["gain"] / noise)
+    print(processor, fair.round(2).to_string(index=False), sep="\n", end="\n\n")
 
 # %% [markdown]
-# Against this rival Muon gains less: 0.4 points in the mean, about twice the noise of such a mean, and
-# something with each of the three seeds, 0.1 to 0.6. Probably a gain, but no longer a large one. About
-# low resolution the seeds disagree, and its mean gain is next to nothing: seven epochs, the first half on
-# small images, and six on large ones come out alike. (Both rivals had about a tenth more time. By the first
-# table AdamW's 8 epochs should take 6 % less; how much time Muon costs, these measurements do not tell.)
+# Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 points on the Intel
+# processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times the noise. Together: very likely a
+# gain; whether of 0.4 points or of 0.8, these runs do not tell. *Low resolution* is far below the
+# noise: seven epochs, the first half on small images, and six on large ones come out alike. (All rivals had
+# about a tenth more time. By the first table AdamW's 8 epochs should take 6 % less; how much time Muon
+# costs, these measurements do not tell.)
 #
 # **And the same trick elsewhere?** In the recipe of notebook 3, label smoothing of 0.1 gained
 # nothing: without it, all three seeds were better, by 0.1 to 0.3 points. Most of the six come from a
@@ -594,8 +616,10 @@ table = compare_variants(runs, dataset, device)
 
 # %% jupyter={"outputs_hidden": true}
 differences = paired_differences(table)
-print(differences.round(2).to_string())
-print(exercises.compare_guess("difference", my_difference, differences["mean"].iloc[0]))
+print("test accuracy against the other LR, in percentage points")
+print(differences.round(1).to_string())
+mean = differences["mean"].iloc[0].round(1)
+print(exercises.compare_guess("difference in points", my_difference, mean))
 env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
@@ -627,6 +651,7 @@ class WithReLU(LaptopRecipe):
     def make_model(self, num_classes=10):
         model = super().make_model(num_classes)
         for block in (model.block1, model.block2, model.block3):
+            # 0 conv, 1 pool, 2 BN, 3 GELU, 4 conv, 5 BN, 6 GELU
             block[3] = block[6] = nn.ReLU()
         return model
 
@@ -650,7 +675,7 @@ class WithResiduals(LaptopRecipe):
 # 10,000 images, with three seeds each. If the seeds disagree, it has not shown anything. (The GELU
 # after the whitening layer stays. "Adam of notebook 3" has its LR, momenta, β2 and weight decay.)
 
-# %%
+# %% jupyter={"outputs_hidden": true}
 from dataclasses import asdict
 
 from s10.speed.ablations import WithoutMuon
@@ -675,18 +700,22 @@ few = env.subset(10_000, 2_000)
 env_fast.print_estimate(3 * len(switched_on) * base.epochs, few)
 table = compare_variants({name: variants[name] for name in switched_on}, few, device)
 
-# %%
+# %% jupyter={"outputs_hidden": true}
+print("test accuracy against the first, in percentage points")
 print(paired_differences(table).round(2).to_string())
 env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
+# In the stored output the seeds disagree about ReLU: at 4 epochs of 10,000 images nothing speaks for GELU,
+# nor against it.
+#
 # Two larger runs. `s10 train --recipe laptop-94` is this recipe with twice the width, 16 epochs and six
 # views of each test image. With more epochs there is something to regularize, so it has CutOut again
-# and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in 12 minutes on two cores
-# (`benchmarks/README.md`). With a GPU, try `s10 train --recipe beyond`: the assignment's network at
-# full width and its 24 epochs, with Muon, alternating flips and more label smoothing. Its one stored
-# run has 94.46 %; eight runs of the assignment's recipe, on two GPUs, have 93.72 to 94.09 %. One run is not
-# a measurement: try more seeds.
+# and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in about seven times the time of
+# this notebook's recipe, both on two CPU cores (`benchmarks/README.md`). With a GPU, try
+# `s10 train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
+# alternating flips and more label smoothing. Its one stored run has 94.46 %; eight runs of the assignment's
+# recipe, on two GPUs, have 93.72 to 94.09 %. One run is not a measurement: try more seeds.
 #
 # ## Recap
 #
@@ -697,15 +726,13 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #    directions count in every step, alternating flips and label smoothing to take more from each image,
 #    low resolution to make the first epochs cheaper.
 # 3. Muon makes the singular values of each step more equal, by an odd polynomial of the momentum. Here it
-#    gained most; against an AdamW with a tuned LRMAX, at equal time, it gained 0.4 points in the mean, about
-#    twice the noise.
+#    gained most; against an AdamW with a tuned LRMAX, at equal time, it gained less, but something in each
+#    of six pairs.
 # 4. Only leaving a trick out tells what it is worth: seed with seed, against the noise of equal runs,
 #    at equal time, and against a rival tuned with the same care.
 # 5. Much of the accuracy comes when the LR falls, so a run in its middle tells little about its end.
 #
 # ## Questions
-#
-# Answer each before you unfold it.
 #
 # <details><summary>1. Why has half the width about a quarter of the multiplications?</summary>
 #
@@ -743,3 +770,6 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # One cannot tell: the LR of the long run has hardly begun to fall. Compare runs that have ended and took
 # equally long: give both recipes a schedule of 5 epochs, or of 20.
 # </details>
+#
+# **This was the last notebook.** Now a question of your own: `s10 train --data folder:PATH` trains on your
+# images, with a folder for each class. Whatever comes out, ask of it what you asked of the numbers here.
