@@ -19,8 +19,8 @@
 # **You need** Python and a little PyTorch: tensors, a model with convolutions, a loss, `backward()`. If
 # you know all of the terms, read the assignment and go on to notebook 1.
 #
-# **Time** to run all cells: less than a minute on 2 CPU cores (measured), with bf16 instructions
-# or without. Add half an hour for the exercises. Neither a GPU nor a data set is needed.
+# **Time** to run all cells: less than a minute on 2 CPU cores (measured). Add half an hour for the
+# exercises. Neither a GPU nor a data set is needed.
 
 # %% [markdown]
 # ## The assignment
@@ -201,12 +201,13 @@ plt.show()
 # same length. (A tiny ε, 10⁻⁸, is added to √v to avoid a division by zero.)
 #
 # Both averages start at 0, so at first they are too small, as in the figure. The *bias correction*
-# makes up for that: in step t = 1, 2, … Adam divides m by 1 − β1ᵗ and v by 1 − β2ᵗ.
+# makes up for that: for the step t = 1, 2, … Adam takes m / (1 − β1ᵗ) and v / (1 − β2ᵗ) in place of m and
+# v; the stored averages stay as they are.
 
 # %% [markdown]
 # ### Exercise 0.1
-# Write Adam's step. `gradients` are those of one weight, the newest last. Return the change of the
-# weight in the newest step. (Leave out ε.)
+# Write Adam's step. `gradients` are all gradients of one weight since the first step, the newest last.
+# Return the change of the weight in the newest step. (Leave out ε.)
 
 # %% tags=["exercise-0.1"]
 def adam_step(gradients, lr, beta1, beta2):
@@ -247,7 +248,7 @@ my_factor_adam = None
 from itertools import product
 
 LR = 0.01
-optimizers = {
+optimizers = {  # β2 is 0.99, β1 from 0.85 to 0.95, as in the later notebooks; PyTorch's are 0.999, 0.9
     "SGD": lambda weights, beta: torch.optim.SGD(weights, LR, momentum=beta),
     "Adam": lambda weights, beta: torch.optim.Adam(weights, LR, betas=(beta, 0.99)),
 }
@@ -292,16 +293,17 @@ for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
 
 # %% [markdown]
 # With SGD, momentum lengthens the steps: by a factor of 1 / (1 − β), here 6.7 and 20, if all gradients
-# agree. Adam's do not grow with β1. They have the length LR while all gradients agree, and with a
-# larger β1 they even *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum cannot
-# simply be used with Adam, and what is said about SGD's momentum need not hold for β1. Notebook 2
-# lowers β1 while the LR is high, and notebook 3 measures what that brings.
+# agree. With noise they grow, too, though less: from 1.5 to 2.5. (Mind the scales of the two panels.)
+# Adam's do not grow with β1. They have the length LR while all gradients agree, and with a larger β1 they
+# even *shrink* when the gradients are noise that averages out. So an LR that suits SGD with momentum
+# cannot simply be used with Adam, and advice about SGD's momentum need not hold for β1. Notebook 2
+# lowers β1 while the LR is high, and notebook 3 measures what that gains.
 
 # %% [markdown]
 # ## Weight decay: two things with one name
 #
-# Keeping the weights small often makes a network do better on new images. There are two ways to
-# keep them small, with a factor λ:
+# Keeping the weights small often makes a network do better on new images. (The assignment does not ask
+# for it; the training of notebook 3 has it.) There are two ways to keep them small, with a factor λ:
 #
 # - **L2**: add λ · w to the gradient (λ · w is the gradient of an extra term ½ λ w² in the loss).
 #   The optimizer sees one gradient, g + λ · w.
@@ -347,7 +349,7 @@ panels[0].set_ylabel("mean weight")
 panels[0].legend(["large gradients", "small gradients"])
 plt.show()
 closer = min(ends["Adam, L2"], key=ends["Adam, L2"].get)
-print(f"closer to 0 with Adam and L2: {closer} – you said: {my_smaller}")
+print(exercises.compare_guess("closer to 0 with Adam and L2", my_smaller, closer))
 
 # %% [markdown]
 # With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With SGD and L2
@@ -360,14 +362,15 @@ print(f"closer to 0 with Adam and L2: {closer} – you said: {my_smaller}")
 # %% [markdown]
 # ## Label smoothing
 #
-# The network gives one number z for each class, its *logit*. The softmax turns the logits into
+# (Not asked for by the assignment either; the training of notebook 3 has it, and notebook 5 more of it.) The
+# network gives one number z for each class, its *logit*. The softmax turns the logits into
 # probabilities p, each eᶻ divided by the sum of all eᶻ, and the *cross-entropy* compares them with
 # targets t: −Σ t · ln p, summed over the classes. Usually t is 1 for the true class and 0 for the
 # others. The loss then keeps falling as the logit of the true class grows, and never reaches a
 # minimum.
 #
-# *Label smoothing* of ε takes ε from the 1 and shares it out equally among all classes, the true one
-# among them. (This ε has nothing to do with Adam's.) For ε = 0.1 and ten classes t is 0.91 for the true
+# *Label smoothing* of ε takes ε from the 1 and shares it out equally among all classes, including the
+# true one. (This ε has nothing to do with Adam's.) For ε = 0.1 and ten classes t is 0.91 for the true
 # class and 0.01 for the other nine. The loss is lowest when p = t. So the network need not become ever
 # more confident about the training images, which often helps on new ones.
 
@@ -407,7 +410,8 @@ for place, epsilon in ((-0.2, 0.0), (0.2, smoothing)):
     right.plot(margin, loss, label=f"ε = {epsilon}")
 left.set(title="targets", xlabel="class (0 is the true one)", xticks=range(10))
 right.set(title="loss", xlabel="logit of the true class − the others'", ylim=(0, 2.5))
-right.legend()
+for axes in (left, right):
+    axes.legend()
 plt.show()
 
 # %% [markdown]
@@ -432,9 +436,9 @@ plt.show()
 # division by zero.)
 #
 # The images here are drawn shapes that come with s10. We send 64 of them through ten convolutions,
-# initialized by PyTorch, without batch norm and with it. How much do the images still differ at each
-# layer's ReLU? For each channel and each position we take the standard deviation over the 64 images; the
-# figure shows the mean of these, a line for each seed.
+# initialized by PyTorch, without batch norm and with it. How much do the images still differ before each
+# layer's ReLU? For each channel and each position we take the standard deviation over the 64 images. The
+# figure shows the mean of these, divided by the mean |x| of the layer, a line for each seed.
 
 # %%
 shapes = s10.load_dataset("shapes")
@@ -464,26 +468,25 @@ for norm, style in ((False, "C0o-"), (True, "C2s-")):
             x = nn.Conv2d(x.shape[1], channels, 3, padding=1)(x)
             if norm:
                 x = nn.BatchNorm2d(channels)(x)
-            spread.append(x.std(dim=0).mean().item())
+            spread.append((x.std(dim=0).mean() / x.abs().mean()).item())
             x = x.relu()
         print(f"{name:18} seed {seed}", end="  ")
-        print("std over images:", *(f"layer {k} {spread[k - 1]:<7.2g}" for k in (1, 5, 10)), sep="   ")
+        print("std / mean |x|:", *(f"layer {k} {spread[k - 1]:<7.2g}" for k in (1, 5, 10)), sep="   ")
         axes.plot(layers, spread, style, markersize=4, lw=1, label=None if seed else name)
-axes.set(xlabel="layer", xticks=layers, ylabel="std over images", yscale="log")
+axes.set(xlabel="layer", xticks=layers, ylabel="std over images / mean |x|", yscale="log")
 axes.legend()
 plt.show()
 
 # %% [markdown]
-# Without batch norm, each layer makes the images more alike. At layer 5 they differ less than a fiftieth
-# as much as at layer 1, at layer 10 less than a five-thousandth, with each seed. That leaves little by
-# which later layers could tell them apart. With batch norm the images differ nearly as much at layer 10
-# as at layer 1. (What batch norm brings to 1 is the standard deviation over images *and* positions; so
-# that over the images alone is a little less.)
+# Without batch norm, each layer makes the images more alike. Measured by the size of the outputs, they
+# differ at layer 5 about a tenth as much as at layer 1, at layer 10 less than a six-hundredth, with each
+# seed. That leaves little by which later layers could tell them apart. With batch norm the images differ
+# about as much at layer 10 as at layer 1.
 
 # %% [markdown]
 # ### Exercise 0.3
 # Write batch norm as it is in training. `x` has the shape (N, C, H, W), `scale` and `shift` (C,).
-# The variance divides by the number of values, not by one less: `correction=0`.
+# Divide the variance by the number of values, not by one less: `correction=0`.
 
 # %% tags=["exercise-0.3"]
 def batch_norm(x, scale, shift):
@@ -513,7 +516,7 @@ exercises.blocks.batch_norm(batch_norm)
 # running mean ← 0.9 · running mean + 0.1 · mean of the batch,
 #
 # and the same for the variance (there PyTorch divides by n − 1). After `model.eval()` they take the
-# place of the batch's own; `model.train()` goes back. The running mean starts at 0, the running variance
+# place of the batch's own; `model.train()` switches back. The running mean starts at 0, the running variance
 # at 1. (PyTorch calls the 0.1 `momentum`, although it is the share of the *new* value. `BatchNorm1d`,
 # below, does for the columns of a matrix what `BatchNorm2d` does for channels.)
 
@@ -607,7 +610,7 @@ for place, values in enumerate(results.values()):
 right.set(xticks=range(4), xticklabels=results, ylabel="%", title="accuracy, three seeds")
 plt.show()
 ranked = sorted(list(results)[:3], key=lambda name: -sum(results[name]))
-print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
+print(exercises.compare_guess("from best to worst", my_order, " > ".join(ranked)))
 
 # %% [markdown]
 # With `eval()` at least 96 % are right, for each seed. With `train()` and mixed batches it is one to
@@ -631,12 +634,23 @@ print("from best to worst:", *ranked, "– you said:", my_order, sep="  ")
 
 # %%
 slope, depth = 0.3, 16  # change me
-for name, block in {"plain": lambda x: slope * x, "residual": lambda x: x + slope * x}.items():
-    x = start = torch.tensor(1.0, requires_grad=True)
+
+
+def plain(x):
+    return slope * x
+
+
+def residual(x):
+    return x + slope * x
+
+
+for block in (plain, residual):
+    start = torch.tensor(1.0, requires_grad=True)
+    x = start
     for layer in range(depth):
         x = block(x)
     x.backward()
-    print(f"{name:8}  derivative of {depth} layers: {start.grad:.3g}")
+    print(f"{block.__name__:8}  derivative of {depth} layers: {start.grad:.3g}")
 
 # %% [markdown]
 # 0.3¹⁶ is almost nothing; (1 + 0.3)¹⁶ is not. The 1 gives the gradient a path around the layer's
@@ -704,8 +718,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
-# one's gradient: with SGD and one LR for all layers it learns next to nothing. With shortcuts it gets a
-# sixth to a third. (The last ones get more, since a layer's gradient also grows with its input, and sums
+# one's gradient: with SGD and one LR for all layers it learns next to nothing. (Adam would make up for
+# that, were it not for its ε of 10⁻⁸: the mean |gradient| of the 2,304 weights in that layer is below
+# 10⁻⁹. So Adam's steps, too, are short there.) With shortcuts the first layer gets a sixth to a third. (The last ones get more, since a layer's gradient also grows with its input, and sums
 # grow from layer to layer.) Every layer of the residual network gets a larger gradient than any layer
 # of the plain one.
 #

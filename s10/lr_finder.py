@@ -110,11 +110,10 @@ class LRRange:
             )
         if seeds == 1:
             return choice + "One seed says nothing about the spread; run at least three."
+        if spread <= 3:  # Which is no accuracy: all seeds share the test's rule and its length.
+            choice += f"The {seeds} seeds agree within a factor of {spread:.2g}; "
+            return choice + "train with half and double of it, too."
         choice += f"Over {seeds} seeds LRMAX varied by a factor of {spread:.2g}: "
-        if spread <= 1.5:
-            return choice + "accurate to within some tens of percent."
-        if spread <= 3:
-            return choice + "accurate to a factor of about 2; also train with half and double."
         return choice + "only the order of magnitude is known; use more seeds or more batches."
 
 
@@ -223,7 +222,7 @@ def choose_from_loss(rates: np.ndarray, smooth: np.ndarray) -> dict[str, float]:
 
     The fall is from the loss at the smallest LR to the lowest loss. lr_min is the first LR
     at which ONSET_FRACTION of it is reached; lr_max is the geometric mean of the first and
-    the last LR of the valley around the lowest loss, where NEARLY_DONE of it is reached.
+    the last LR of the `valley`.
 
     Raises:
         InputError: the loss never fell.
@@ -236,14 +235,23 @@ def choose_from_loss(rates: np.ndarray, smooth: np.ndarray) -> dict[str, float]:
             "or use more batches with --iterations"
         )
     done = (smooth[0] - smooth) / fall
-    outside = done < NEARLY_DONE
-    left = np.nonzero(outside[:lowest])[0].max(initial=-1) + 1
-    right = lowest + int(outside[lowest:].argmax()) - 1 if outside[lowest:].any() else -1
+    left, right = valley(smooth)
     return {
         "lr_min": float(rates[np.argmax(done >= ONSET_FRACTION)]),
         "lr_max": float(np.sqrt(rates[left] * rates[right])),
         "steepest": float(rates[np.gradient(smooth[: lowest + 1]).argmin()]),
     }
+
+
+def valley(smooth: np.ndarray) -> tuple[int, int]:
+    """First and last position around the lowest loss where NEARLY_DONE of the fall is reached."""
+    left = right = int(smooth.argmin())
+    level = smooth[0] - NEARLY_DONE * (smooth[0] - smooth.min())
+    while left > 0 and smooth[left - 1] <= level:
+        left -= 1
+    while right < len(smooth) - 1 and smooth[right + 1] <= level:
+        right += 1
+    return left, right
 
 
 def choose_from_accuracy(rates: np.ndarray, accuracies: np.ndarray) -> dict[str, float]:

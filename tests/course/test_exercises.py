@@ -22,6 +22,7 @@ from s10.course.exercises import (
     submissions,
 )
 from s10.custom_resnet import CustomResNet, ResBlock, conv_block, down_block
+from s10.lr_finder import choose_from_loss
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -338,9 +339,10 @@ RIGHT = [
     (lr_range.where_the_fall_begins, lambda r, x: next(r[k] for k in range(len(r)) if tenth(x)[k])),
     (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)][0]),
     (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)].min()),
-    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** (1 / len(v))),
-    (lr_range.middle_of_seeds, lambda v: (v[0] * v[1] * v[2]) ** (1 / 3)),
-    (lr_range.middle_of_seeds, lambda v: 10 ** np.log10(v).mean()),
+    (lr_range.middle_of_valley, lambda r, x: np.exp(np.log(r[in_valley(x)]).mean())),
+    (lr_range.middle_of_valley, lambda r, x: np.median(r[in_valley(x)])),
+    (lr_range.middle_of_valley, lambda r, x: 10 ** np.log10(r[in_valley(x)][[0, -1]]).mean()),
+    (lr_range.middle_of_valley, lambda r, x: choose_from_loss(r, x)["lr_max"]),
     (one_cycle.steps_of_the_run, [176, 1055, 5279]),
     (one_cycle.steps_of_the_run, np.array([176, 1055, 5279])),
     (one_cycle.fraction_of_the_rise, 490 / 2352),
@@ -352,10 +354,18 @@ RIGHT = [
 ]  # fmt: skip
 
 
-def tenth(losses, start=None):
+def tenth(losses, start=None, part=0.1):
     """Where a tenth of the fall is done."""
     start = losses[0] if start is None else start
-    return losses <= start - 0.1 * (start - losses.min())
+    return losses <= start - part * (start - losses.min())
+
+
+def in_valley(losses, start=None):
+    return tenth(losses, start, 0.9)
+
+
+def middle(rates):
+    return (rates[0] * rates[-1]) ** 0.5
 
 
 def last_before_the_fall(losses):
@@ -449,16 +459,25 @@ WRONG = [
     (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(tenth(x, x.max()))], "losses\\[0\\]"),
     (lr_range.where_the_fall_begins, lambda r, x: r[tenth(x)], "one number.*ndarray of shape"),
     (lr_range.where_the_fall_begins, lambda r, x: "1e-4?", "one number.*str"),
-    (lr_range.middle_of_seeds, np.mean, "arithmetic"),
-    (lr_range.middle_of_seeds, lambda v: np.log10(v).mean(), "back into an LR"),
-    (lr_range.middle_of_seeds, lambda v: np.log(v).mean(), "back into an LR"),
-    (lr_range.middle_of_seeds, np.min, "0.00252, not 0.001"),
-    (lr_range.middle_of_seeds, np.median, "\\*mean\\* is asked"),
-    (lr_range.middle_of_seeds, lambda v: (v.min() * v.max()) ** 0.5, "all three"),
-    (lr_range.middle_of_seeds, lambda v: 1 / np.mean(1 / v), "harmonic"),
-    (lr_range.middle_of_seeds, lambda v: np.prod(v) ** 0.5, "third root"),
-    (lr_range.middle_of_seeds, np.prod, "third root"),
-    (lr_range.middle_of_seeds, lambda v: v, "one number.*shape \\(3,\\)"),
+    (lr_range.middle_of_valley, lambda r, x: r[x.argmin()], "lowest"),
+    (lr_range.middle_of_valley, lambda r, x: r[in_valley(x)][[0, -1]].mean(), "arithmetic"),
+    (lr_range.middle_of_valley, lambda r, x: r[in_valley(x)].mean(), "arithmetic"),
+    (lr_range.middle_of_valley, lambda r, x: r[in_valley(x)][0], "left edge"),
+    (lr_range.middle_of_valley, lambda r, x: r[in_valley(x)][-1], "right edge of"),
+    (lr_range.middle_of_valley, lambda r, x: np.log(r[in_valley(x)]).mean(), "back into an LR"),
+    (lr_range.middle_of_valley, lambda r, x: np.log10(r[in_valley(x)]).mean(), "back into an LR"),
+    (lr_range.middle_of_valley, lambda r, x: np.prod(r[in_valley(x)][[0, -1]]), "square root"),
+    (lr_range.middle_of_valley, lambda r, x: np.flatnonzero(in_valley(x)).mean(), "a position"),
+    (lr_range.middle_of_valley, lambda r, x: middle(r[tenth(x)]), "\\*nine\\* tenths"),
+    (lr_range.middle_of_valley, lambda r, x: middle(r[x <= 1.1 * x.min()]), "of the \\*fall"),
+    (lr_range.middle_of_valley, lambda r, x: middle(r[in_valley(x, x.max())]), "losses\\[0\\]"),
+    (
+        lr_range.middle_of_valley,
+        lambda r, x: (r[in_valley(x)][0] * r[np.flatnonzero(in_valley(x))[-1] + 1]) ** 0.5,
+        "too far to the right",
+    ),
+    (lr_range.middle_of_valley, returns(0.123), "yours is 0.12"),
+    (lr_range.middle_of_valley, lambda r, x: r[in_valley(x)], "one number.*ndarray of shape"),
     (lr_range.exponential_lr, lambda step, n, a, b: np.geomspace(a, b, n), "shape \\(101,\\)"),
     (lr_range.exponential_lr, lambda step, n, a, b: [a, b], "one number.*list"),
     (lr_range.exponential_lr, lambda step, n, a, b: a * (b / a) ** (step / n - 1), "at step 0"),
@@ -651,7 +670,7 @@ CHECKS = {
     "1.2": lr_range.cutout,
     "1.3": lr_range.exponential_lr,
     "1.4": lr_range.where_the_fall_begins,
-    "1.5": lr_range.middle_of_seeds,
+    "1.5": lr_range.middle_of_valley,
     "2.1": one_cycle.triangular,
     "2.2": one_cycle.steps_of_the_run,
     "2.3": one_cycle.one_cycle_lr,
@@ -679,6 +698,7 @@ CHECKS = {
 # Library code that gives an answer away, shown only after its exercise.
 SHOWN_AFTER = [
     ("1.1", "sample_params"), ("1.2", "cutout_mask"), ("1.4", "choose_from_loss"),
+    ("1.5", "choose_from_loss"), ("1.5", "valley"),
     ("2.3", "OneCycle"), ("2.4", "OneCycle"), ("2.5", "OneCycle"),
 ]  # fmt: skip
 
@@ -781,6 +801,8 @@ def test_guesses_are_compared():
     assert "a factor of 10" in compare_guess("LRMAX", 0.001, 0.01, factor=True)
     assert "a factor of inf" in compare_guess("LRMAX", 0, 0.01, factor=True)
     assert "+0.1" in compare_guess("accuracy", 0.9, 0.8)
+    assert compare_guess("best", "A", "B") == "best: you said A, measured B."
+    assert "B. You made no guess" in compare_guess("best", None, "B")
     for guess in (0.45, "0.45", "45%", " 45 % ", 45, (0.45,), np.float32(0.45), "4.5e-1"):
         line = compare_guess("accuracy", guess, 0.5, fraction=True)
         assert line == "accuracy: you said 45.0%, measured 50.0%: -5.0 points.", guess

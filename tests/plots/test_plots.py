@@ -124,9 +124,16 @@ def test_of_several_seeds_the_mean_is_drawn_over_each(history):
 
 def test_the_lr_range_of_several_seeds_shows_what_each_chooses():
     result = lr_range(3)
-    axes = plots.plot_lr_range(result).axes[0]
+    axes = plots.plot_lr_range(result, guess=2.3).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
-    assert len(axes.lines) == 3 + 1 + 2 + 2  # Seeds, median, LRMIN and LRMAX, their marks.
+    assert (
+        len(axes.lines) == 3 + 1 + 2 + 2 + 1
+    )  # Seeds, median, LRMIN and LRMAX, their marks, guess.
+    assert list(lines["a guess: 2.30"].get_ydata()) == [2.3, 2.3]
+    # The curves have the same shape, so the median's valley is that of the middle one.
+    (span,) = [patch for patch in axes.patches if patch.get_label() == "valley of the median"]
+    edges = span.get_x(), span.get_x() + span.get_width()
+    assert np.sqrt(np.prod(edges)) == pytest.approx(result.lr_max)
     chosen = lines["LRMAX of each seed"].get_xdata()
     assert list(chosen) == result.choices["lr_max"].tolist()
     assert lines[f"LRMAX {result.lr_max:.2g}"].get_xdata()[0] == result.lr_max
@@ -143,7 +150,7 @@ def test_the_lr_range_of_one_seed_per_epoch():
     assert texts(axes.get_legend().get_texts())[0] == "one seed"
     assert axes.get_ylabel() == "training accuracy after one epoch"
     assert axes.get_xscale() == "log"
-    assert axes.get_legend().get_frame().get_alpha() == 1
+    assert not axes.patches  # A valley is of the loss.
     assert axes.yaxis.get_major_formatter()(0.5) == "50%"
 
 

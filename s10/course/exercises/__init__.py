@@ -25,7 +25,7 @@ EXERCISES = {
     "1.2": ("cutout", lr_range.cutout),
     "1.3": ("exponential_lr", lr_range.exponential_lr),
     "1.4": ("where_the_fall_begins", lr_range.where_the_fall_begins),
-    "1.5": ("middle_of_seeds", lr_range.middle_of_seeds),
+    "1.5": ("middle_of_valley", lr_range.middle_of_valley),
     "2.1": ("triangular", one_cycle.triangular),
     "2.2": ("steps", one_cycle.steps_of_the_run),
     "2.3": ("one_cycle_lr", one_cycle.one_cycle_lr),

@@ -127,21 +127,41 @@ def where_the_fall_begins(function) -> None:
     compare(value, right, hints, f"for a test curve it is {right:.2g}, yours is {value:.2g}.")
 
 
-@check("Exercise 1.5", "On the log scale 1e-3 is halfway from 1e-4 to 1e-2.")
-def middle_of_seeds(function) -> None:
-    """`function(values)`: the mean of three LRs on the log scale."""
-    values = np.array([2e-3, 8e-3, 1e-3])
-    value, logs = call_number(function, values.copy()), np.log(values)
+@check(
+    "Exercise 1.5", "Each edge is a crossing; the lowest point of a flat valley is mostly noise."
+)
+def middle_of_valley(function) -> None:
+    """`function(rates, losses)`: the middle of the valley of a smoothed curve, on the log scale."""
+    exponents = [-6, -5, -3, -1.6, -1, 0]
+    rates = np.logspace(-6, 0, 61)
+    losses = np.interp(np.log10(rates), exponents, [2.6, 2.5, 1.2, 1.0, 1.5, 3.0])
+    done, lowest = (losses[0] - losses) / (losses[0] - losses.min()), int(losses.argmin())
+    inside = np.flatnonzero(done >= 0.9)
+    left, right = rates[inside[0]], rates[inside[-1]]
+    middle = np.sqrt(left * right)
+    value = call_number(function, rates.copy(), losses.copy())
+
+    def middle_where(condition) -> float:
+        return float(np.sqrt(rates[condition][0] * rates[condition][-1]))
+
+    back = "that is the mean of the logs; now turn it back into an LR."
+    arithmetic = "that is the arithmetic mean, near the right edge; take the mean of the logs."
     hints = [
-        (values.mean(), "the arithmetic mean is near the largest; take the mean of the logs."),
-        (logs.mean(), "that is the mean of the logs; now turn it back into an LR."),
-        (np.log10(values).mean(), "that is the mean of the logs; now turn it back into an LR."),
-        (np.median(values), "the median, robust and fair enough, but the *mean* is asked for."),
-        (np.sqrt(values.min() * values.max()), "it should depend on all three, not on two."),
-        (1 / (1 / values).mean(), "that is the harmonic mean; take the mean of the logs."),
-        (np.exp(logs.sum() / 2), "that is a square root; three values need the third root."),
-        (values.prod(), "that is their product; and its third root?"),
-    ]
-    right = np.exp(logs.mean())
-    otherwise = f"of 2, 8 and 1 thousandths it should be {right:.3g}, not {value:.3g}."
-    compare(value, right, hints, otherwise)
+        (rates[lowest], "there the loss is lowest; the middle between the edges is asked for."),
+        ((left + right) / 2, arithmetic),
+        (rates[inside].mean(), arithmetic),
+        (left, "that is the left edge of the valley; its middle is asked for."),
+        (right, "that is the right edge of the valley; its middle is asked for."),
+        (np.log(middle), back),
+        (np.log10(middle), back),
+        (left * right, "that is the product of the edges; and its square root?"),
+        (inside.mean(), "that is a position; return the LR there."),
+        (middle_where(done >= 0.1), "at least *nine* tenths of the fall are done in the valley."),
+        (middle_where(losses <= 1.1 * losses.min()),
+         "the level is nine tenths of the *fall* (first loss − lowest loss), not of the loss."),
+        (middle_where(losses <= losses.max() - 0.9 * (losses.max() - losses.min())),
+         "the fall begins at the first loss, losses[0], not at the largest one."),
+        (np.sqrt(left * rates[inside[-1] + 1]),
+         "one position too far to the right: there the loss is above the level again."),
+    ]  # fmt: skip
+    compare(value, middle, hints, f"for a test curve it is {middle:.2g}, yours is {value:.2g}.")

@@ -102,17 +102,21 @@ def close(value, expected, tolerance: float = 1e-6) -> bool:
 
 
 def compare_guess(
-    what: str, guess: object, measured: float, *, factor: bool = False, fraction: bool = False
+    what: str, guess: object, measured: float | str, *, factor: bool = False, fraction: bool = False
 ) -> str:
     """A line that compares the learner's guess with what was measured.
 
     With `factor` they are compared by their ratio, as LRs should be, otherwise by their
     difference. `fraction`: both are fractions from 0 to 1, shown in %; a guess may then be in %.
+    A measured name, such as that of the best variant, is only shown beside the guess.
     Whatever the guess is, text such as "45%" or a tuple, the answer is a line.
     """
-    shown = "{:.1%}".format if fraction else "{:.4g}".format
+    named = isinstance(measured, str)
+    shown = str if named else "{:.1%}".format if fraction else "{:.4g}".format
     if guess is None:
         return f"{what}: measured {shown(measured)}. You made no guess; try one next time."
+    if named:
+        return f"{what}: you said {guess}, measured {measured}."
     value = _number(guess)
     if value is None:
         found = f"{what}: measured {shown(measured)}. "
