@@ -354,10 +354,10 @@ print(exercises.compare_guess("closer to 0 with Adam and L2", my_smaller, closer
 # %% [markdown]
 # With decay alone, all weights would shrink by the same factor, (1 − LR · λ)³⁰⁰ = 0.74. With SGD and L2
 # they do, apart from noise; with decoupled decay, too, whatever their gradients. With L2 in Adam it
-# depends on the gradient's size: the decay of a weight with large gradients is divided by √v, here about
-# 3, so only a third of it is left; where gradients are small, λ · w is at first most of what Adam sees,
-# and is scaled up to almost full steps. So with Adam one usually takes decoupled decay, called AdamW in PyTorch. Notebook 4 shows what
-# L2 in Adam costs on CIFAR-10.
+# depends on the gradient's size: the decay of a weight with large gradients is divided by √v, here
+# about 3, so only a third of it is left; where gradients are small, λ · w is at first most of what Adam
+# sees, and is scaled up to almost full steps. So with Adam one usually takes decoupled decay, called
+# AdamW in PyTorch. Notebook 4 shows what L2 in Adam costs on CIFAR-10.
 
 # %% [markdown]
 # ## Label smoothing
@@ -720,9 +720,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. (Adam would make up for
 # that, were it not for its ε of 10⁻⁸: the mean |gradient| of the 2,304 weights in that layer is below
-# 10⁻⁹. So Adam's steps, too, are short there.) With shortcuts the first layer gets a sixth to a third. (The last ones get more, since a layer's gradient also grows with its input, and sums
-# grow from layer to layer.) Every layer of the residual network gets a larger gradient than any layer
-# of the plain one.
+# 10⁻⁹. So Adam's steps, too, are short there.) With shortcuts the first layer gets a sixth to a third.
+# (The last ones get more, since a layer's gradient also grows with its input, and sums grow from layer
+# to layer.) Every layer of the residual network gets a larger gradient than any layer of the plain one.
 #
 # With batch norm nothing vanishes. In the plain network the first layer now has about ten times the
 # gradient of the last, in the residual one 3 to 7 times; with every seed the residual network has the

@@ -244,10 +244,10 @@ plt.show()
 # are too long and jump over the valley that they should descend into, like those of the ball of notebook 0.
 # (Unlike the ball it comes back; *The right side* below says why.)
 #
-# **A range test** ([Smith 2015](https://arxiv.org/abs/1506.01186)) finds LRs that work in one short run: start with an LR that is far too small,
-# multiply it after each batch, and watch the loss. In code it is `losses_at` with growing `rates`. Its
-# outcome is two numbers: **LRMIN** and **LRMAX**, the lowest and the highest LR of the schedule in
-# notebook 2.
+# **A range test** ([Smith 2015](https://arxiv.org/abs/1506.01186)) finds LRs that work in one short
+# run: start with an LR that is far too small, multiply it after each batch, and watch the loss. In code
+# it is `losses_at` with growing `rates`. Its outcome is two numbers: **LRMIN** and **LRMAX**, the
+# lowest and the highest LR of the schedule in notebook 2.
 
 # %%
 figures.lr_range_anatomy()
@@ -483,12 +483,12 @@ count = int((classic.curves["lr"] < 0.05).sum())
 print(exercises.compare_guess("LRs below 0.05", my_count, count))
 
 # %% [markdown]
-# Only the first one does. The interesting range lies in the gap between the first two, where nothing was
-# tried; the straight line there is only drawn. The same
-# test from 1e-4 to 0.05 shows more, though equal steps are the wrong spacing here, too: between its first
-# two LRs lies a factor of 27. The first test used equal factors. (The rule for this kind: LRMAX is the
-# largest LR with nine tenths of the best accuracy, LRMIN a tenth of LRMAX. Here the right edge is taken:
-# each LR has had ten steps with a new network, not one, so one that fails has had some time to show it.)
+# Only the first one does. The interesting range lies in the gap between the first two, where nothing
+# was tried; the straight line there is only drawn. The same test from 1e-4 to 0.05 shows more, though
+# equal steps are the wrong spacing here, too: between its first two LRs lies a factor of 27. The first
+# test used equal factors. (The rule for this kind: LRMAX is the largest LR with nine tenths of the best
+# accuracy, LRMIN a tenth of LRMAX. Here the right edge is taken: each LR has had ten steps with a new
+# network, not one, so one that fails has had some time to show it.)
 
 # %%
 env.print_estimate(20, subset)
@@ -520,9 +520,10 @@ print(f"LRMIN: {found.lr_min:.2g}, {closer.lr_min:.2g}, the recipe's {recipe.lr_
 # %% [markdown]
 # For LRMIN the two rules differ widely; the recipe takes a thousandth of its LRMAX.
 #
-# The last step is to train with LRs around what the tests gave, and to compare the accuracy on *held-out training images* (kept out of the training, also called a
-# validation set), never on the test images. Full width, 24 epochs on 45,000 training images, accuracy
-# on the other 5,000, three seeds (`results/lr-max-held-out-h100.csv`):
+# The last step is to train with LRs around what the tests gave, and to compare the accuracy on
+# *held-out training images* (kept out of the training, also called a validation set), never on the test
+# images. Full width, 24 epochs on 45,000 training images, accuracy on the other 5,000, three seeds
+# (`results/lr-max-held-out-h100.csv`):
 #
 # | LRMAX | seed 0 | seed 1 | seed 2 | mean | against 0.01, seed by seed |
 # | --- | --- | --- | --- | --- | --- |
