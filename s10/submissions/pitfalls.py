@@ -124,9 +124,10 @@ class Pitfall:
         with_sgd = isinstance(SUBMISSIONS[self.found_in[0]].recipe, recipes.SGDRecipe)
         return self.setting == "lr_max" and with_sgd
 
-    def inferred_in(self, submission: str) -> bool:
-        """Whether the submission's README does not say so: then it is our conclusion or choice."""
-        return self.setting in SUBMISSIONS[submission].chosen
+    def mark(self, submission: str) -> str:
+        """Where we have it from: "" its README, "*" its log, "†" our choice or an example in it."""
+        reason = SUBMISSIONS[submission].chosen.get(self.setting)
+        return "" if reason is None else "*" if "its log" in reason else "†"
 
     def summary(self) -> str:
         """What it changes in the assignment's recipe, such as "pad 4 → 0"."""

@@ -41,7 +41,7 @@ def plot_submission_schedules(
     top.set_ylabel("LR (log scale)")
     top.set_ylim(bottom=1e-7)  # Room for the legend below the start of the lowest line.
     top.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
-    bottom.set_ylabel("momentum (β1)")
+    bottom.set_ylabel("momentum or β1")
     bottom.set_xlabel("epochs")
     style_axes(top, bottom)
     return figure

@@ -80,7 +80,7 @@ _IN_ORDER = (
         stated_test=0.7837,
         chosen={
             "schedule": "stepped once per epoch: the README does not show the loop; stepped "
-            "once per epoch (or never) our run is within 1.4 points of the log's first two "
+            "once per epoch (or never) our run is within 1.4 points of its log's first two "
             "epochs, stepped after every batch it is 3 to 11 points off "
             "(results/first-epochs-cifar10-width64)",
             "batch_size": "512: makes the 98 batches per epoch of its log",

@@ -202,6 +202,25 @@ class AveragePool(CustomResNet):
         self.pool = nn.AvgPool2d(4)
 
 
+class Returnless(CustomResNet):
+    def forward(self, x):
+        super().forward(x)
+
+
+def forwards(forward):
+    return type("Wrong", (ResBlock,), {"forward": forward})
+
+
+def field(next_jump):
+    def receptive_field(layers):
+        size = jump = 1
+        for kernel, stride in layers:
+            size, jump = size + (kernel - 1) * jump, next_jump(jump, stride)
+        return size
+
+    return receptive_field
+
+
 def linear(step, steps, low, high):
     return low + (high - low) * step / (steps - 1)
 
@@ -354,6 +373,10 @@ RIGHT = [
 ]  # fmt: skip
 
 
+def rate(batches):
+    return sum(k for k, _ in batches) / sum(n for _, n in batches)
+
+
 def tenth(losses, start=None, part=0.1):
     """Where a tenth of the fall is done."""
     start = losses[0] if start is None else start
@@ -441,6 +464,9 @@ WRONG = [
     (lr_range.exponential_lr, linear, "multiply"),
     (lr_range.exponential_lr, off_by_one, "steps − 1"),
     (lr_range.exponential_lr, returns(0.5), "at step 0"),
+    (lr_range.exponential_lr, lambda t, n, a, b: a ** (1 - t / (n - 1)), "`high` and `steps`"),
+    (lr_range.exponential_lr, lambda t, n, a, b: a * 10 ** (6 * t / (n - 1)), "`high` and"),
+    (lr_range.exponential_lr, lambda t, n, a, b: a * (b / a) ** (t / 100), "`high` and `steps`"),
     (lr_range.exponential_lr, lambda step, steps, low, high: low * 10**step, "at the end"),
     (lr_range.where_the_fall_begins, lambda r, x: r[x.argmin()], "end of the fall"),
     (lr_range.where_the_fall_begins, lambda r, x: r[np.argmax(x <= 0.9 * x[0])], "of the \\*fall"),
@@ -482,10 +508,11 @@ WRONG = [
     (lr_range.exponential_lr, lambda step, n, a, b: [a, b], "one number.*list"),
     (lr_range.exponential_lr, lambda step, n, a, b: a * (b / a) ** (step / n - 1), "at step 0"),
     (lr_range.versions_of_one_image, 81 * 2 * 32 * 32, "entirely inside"),
-    (lr_range.versions_of_one_image, "81 x 2 x 625", "positions"),
-    (lr_range.versions_of_one_image, [81, 2, 625], "positions"),
+    (lr_range.versions_of_one_image, "81 x 2 x 625", "one number"),
+    (lr_range.versions_of_one_image, [81, 2, 625], "one number"),
     (lr_range.versions_of_one_image, 81 * 2 * 625 + 1, "positions"),
     (lr_range.cutout, lambda i, t, x, s: square(i, t, x, 8), "wrong for 5"),
+    (lr_range.cutout, lambda i, t, x, s: torch.cat([square(i[:3], t, x, s), i[3:]]), "only 3 of 5"),
     (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s).flatten(1), "shape"),
     (lr_range.cutout, lambda i, t, x, s: square(i, t, x, s) * 2, "right places"),
     (lr_range.cutout, lambda i, t, x, s: i - i, "192 zeros"),
@@ -531,6 +558,7 @@ WRONG = [
     (one_cycle.factors_without_annihilation, factors("0.01", 10, 1), "positive"),
     (one_cycle.factors_without_annihilation, (0.01, 10, 1), "a dict"),
     (one_cycle.factors_without_annihilation, {"max_lr": 0.01}, "a dict"),
+    (one_cycle.triangular, lambda t, h, a, b: without_low(t, 10, 0.1, 0.5) + 0.1, "from all three"),
     (one_cycle.triangular, rising, "never turns"),
     (one_cycle.triangular, returns(0.3), "with half_cycle 10"),
     (one_cycle.triangular, one_triangle, "second should be the same"),
@@ -580,7 +608,7 @@ WRONG = [
     (network.shape_after_layer2, (128, 8, 8), "the batch"),
     (network.shape_after_layer2, 512, "four numbers"),
     (network.shape_after_layer2, [512, 64, 8, 8], "count poolings"),
-    (network.residual_block, Blank, "not filled in yet: forward returns nothing"),
+    (network.residual_block, Blank, "not filled in"),
     (network.residual_block, NoShortcut, "shortcut"),
     (network.residual_block, ReluAfter, "no ReLU after"),
     (network.residual_block, LateRelu, "in the branch|order"),
@@ -601,14 +629,29 @@ WRONG = [
     (network.class_accuracy, lambda m: m.diagonal() / m.sum(0), "columns"),
     (network.class_accuracy, lambda m: m.diagonal() / m.sum(), "its own number"),
     (network.class_accuracy, lambda m: m.diagonal().sum() / m.sum(), "one number for each"),
-    (network.class_accuracy, returns(np.zeros(3)), "test matrix"),
+    (network.class_accuracy, returns(np.ones(3) / 2), "should make"),
     (network.class_accuracy, lambda m: m.max(axis=1) / m.sum(axis=1), "on the diagonal"),
     (network.class_accuracy, lambda m: 100 * m.diagonal() / m.sum(axis=1), "from 0 to 1"),
     (network.class_accuracy, lambda m: m.diagonal(), "numbers of correct"),
     (network.accuracy_over_batches, lambda b: np.mean([k / n for k, n in b]), "last batch"),
     (network.accuracy_over_batches, lambda b: sum(k for k, _ in b), "divide"),
-    (network.accuracy_over_batches, lambda b: 100 * 768 / 1360, "fraction"),
-    (network.accuracy_over_batches, returns(0.1), "768 correct"),
+    (network.accuracy_over_batches, lambda b: 100 * rate(b), "fraction"),
+    (network.accuracy_over_batches, returns(0.1), "it should be 0.638235"),
+    (network.accuracy_over_batches, lambda b: 512 * sum(k / n for k, n in b) / 1360, "should be"),
+    (network.accuracy_over_batches, returns(868 / 1360), "it should be 0.531250"),
+    (network.accuracy_over_batches, lambda b: 1 - rate(b), "error rate"),
+    (network.accuracy_over_batches, lambda b: sum(k for k, _ in b) / len(b), "not of batches"),
+    (network.accuracy_over_batches, lambda b: (rate(b), 1), "one number.*tuple"),
+    (network.class_accuracy, returns([0.8, 0.4, 0.9]), "the shape \\(5,\\)"),
+    (network.class_accuracy, lambda m: m.diagonal() // m.sum(axis=1), "round them down"),
+    (network.class_accuracy, lambda m: dict(enumerate(m)), "numbers are asked for.*dict"),
+    (network.receptive_field, field(lambda jump, stride: jump + stride - 1), "product"),
+    (network.receptive_field, field(max), "product"),
+    (network.receptive_field, lambda layers: (5, 2), "one number.*tuple"),
+    (network.residual_block, forwards(lambda self, x: None), "`forward` returns nothing"),
+    (network.residual_block, forwards(lambda self, x: print(end="")), "`forward` returns nothing"),
+    (network.residual_block, forwards(lambda self, x: (x, self.branch(x))), "one tensor.*tuple"),
+    (network.projection_block, projected(lambda b, s: None), "`forward` returns nothing"),
     (network.projection_block, BlankProjection, "not filled in"),
     (network.projection_block, lambda i, o: down_block(i, o), "one 1×1"),
     (network.projection_block, projected(kernels=1), "two 3×3"),
@@ -625,6 +668,7 @@ WRONG = [
     (network.projection_block, projected(lambda b, s: b * s), "two paths"),
     (network.projection_block, projected(lambda b, s: (b + s)[..., :2]), "should become"),
     (network.same_network, AveragePool, "order"),
+    (network.same_network, Returnless, "`forward` returns nothing"),
     (network.same_network, lambda c, w: CustomResNet(c, w + 1), "parameters"),
     (speed.multiplications, lambda i, o, k, s: i * o * k * k, "number of weights"),
     (speed.multiplications, lambda i, o, k, s: i * o * k * s * s, "kernel × kernel"),
@@ -763,7 +807,7 @@ def test_the_folded_solution_passes_and_the_blank_does_not(number):
         (network.shape_after_layer2, np.array([512, 128, 8, 8])),
         (network.class_accuracy, lambda m: torch.from_numpy(m).diag() / m.sum(1)),
         (network.class_accuracy, lambda m: [row[i] / sum(row) for i, row in enumerate(m)]),
-        (network.accuracy_over_batches, lambda b: torch.tensor(b).sum(0)[0] / 1360),
+        (network.accuracy_over_batches, lambda b: torch.tensor(b).sum(0)[0] / sum(n for _, n in b)),
     ],
 )  # fmt: skip
 def test_a_right_answer_passes_in_another_form(check, answer):

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.course.exercises.verdict import (
+    CheckFailed,
+    call,
+    call_number,
+    check,
+    close,
+    compare,
+    fail_if,
+    to_number,
+)
 
 LR, BETA1, BETA2 = 0.1, 0.8, 0.9
 SUMS = "averages, not sums: the new value counts 1 − β1 or 1 − β2 of it."
@@ -16,16 +25,15 @@ GRADIENTS = ([2.0], [1.0, -2.0, 3.0, -0.5], [0.3] * 6)
 @check("Exercise 0.1", "The first step has the length LR, whatever the gradient's size.")
 def adam_step(function) -> None:
     """`function(gradients, lr, beta1, beta2)`: Adam's last change of one weight, newest last."""
-    values = []
-    for gradients in GRADIENTS:
-        value = torch.as_tensor(call(function, list(gradients), LR, BETA1, BETA2)).detach()
-        fail_if(value.numel() != 1, "one number is asked for, the change in the newest step.")
-        values.append(float(value))
+    values = [call_number(function, list(g), LR, BETA1, BETA2) for g in GRADIENTS]
 
     def is_step(**mistakes) -> bool:
         return close(values, [_adam_step(g, **mistakes) for g in GRADIENTS], 1e-4)
 
     if is_step():
+        other = call_number(function, [1.0, -2.0, 5.0], 0.03, 0.6, 0.7)
+        only = f"right for LR {LR}, β1 {BETA1} and β2 {BETA2} only: use `lr`, `beta1` and `beta2`."
+        fail_if(not close(other, _adam_step([1.0, -2.0, 5.0], 0.03, (0.6, 0.7)), 1e-4), only)
         return
     sgd, plain = [-LR * g[-1] for g in GRADIENTS], [_plain_average(g) for g in GRADIENTS]
     fail_if(close(values, sgd, 1e-4), "that is the step of SGD: divide the average by √v.")
@@ -88,16 +96,16 @@ def lowest_loss(answer) -> None:
     ]
     otherwise = "put p = t into −Σ t · ln p: one term with t = 0.91, nine with t = 0.01."
     rounded = [(round(wrong, 3), hint) for wrong, hint in hints]
-    compare(round(float(answer), 3), round(right, 3), rounded, otherwise)
+    compare(round(to_number(answer), 3), round(right, 3), rounded, otherwise)
 
 
 @check("Exercise 0.3", "Equal to PyTorch's batch norm in training mode.")
 def batch_norm(function) -> None:
     """`function(x, scale, shift)`: batch norm in training mode; x (N, C, H, W), the others (C,)."""
     torch.manual_seed(0)
-    x, scale, shift = 3 + 2 * torch.randn(4, 3, 2, 5), torch.tensor([1.0, 2, -3]), torch.arange(3.0)
+    x, scale, shift = torch.randn(4, 5, 2, 3), torch.tensor([1.0, 2, -3, 4, -5]), torch.arange(5.0)
     # Each channel and image has a mean of its own.
-    x = x * torch.tensor([1.0, 3, 5]).view(1, 3, 1, 1) + torch.arange(4.0).view(4, 1, 1, 1)
+    x = (3 + 2 * x) * torch.arange(1.0, 6).view(1, 5, 1, 1) + torch.arange(4.0).view(4, 1, 1, 1)
     before = x.clone()
     try:
         value = torch.as_tensor(call(function, x, scale, shift)).detach()
@@ -138,7 +146,7 @@ def batch_norm(function) -> None:
     spread, mean = torch.std_mean(value, (0, 2, 3), correction=0)
     raise CheckFailed(
         f"with scale {scale.tolist()} and shift {shift.tolist()}, the channels should have the "
-        f"means {shift.tolist()} and the standard deviations [1.0, 2.0, 3.0]; yours have "
+        f"means {shift.tolist()} and the standard deviations {scale.abs().tolist()}; yours have "
         f"{_rounded(mean)} and {_rounded(spread)}."
     )
 

@@ -44,20 +44,21 @@ def cutout(function) -> None:
     array or a list of images.
     """
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(3, 3, 32, 32, generator=generator) + 5
+    images = torch.randn(5, 3, 32, 32, generator=generator) + 5
     before = images.clone()
-    top, left = torch.tensor([0, 10, 24]), torch.tensor([24, 3, 0])
+    top, left = torch.tensor([0, 10, 24, 7, 16]), torch.tensor([24, 3, 0, 13, 5])
     value = _batch(call(function, images, top, left, 8))
     changed = not torch.equal(images, before)
     fail_if(changed, "it changes the images passed to it; work on a copy (images.clone()).")
     shape = tuple(value.shape)
-    fail_if(shape != (3, 3, 32, 32), f"the shape should stay (3, 3, 32, 32), yours is {shape}.")
+    fail_if(shape != (5, 3, 32, 32), f"the shape should stay (5, 3, 32, 32), yours is {shape}.")
     if not torch.equal(value, _cut(images, top, left, 8)):
         swapped = torch.equal(value, _cut(images, left, top, 8))
         fail_if(swapped, "top counts rows (dimension 2), left columns (3); yours has them swapped.")
         zeros = (value == 0).flatten(1).sum(1).tolist()
-        fail_if(zeros == [64] * 3, "the square must be cut from all three channels.")
-        fail_if(zeros != [192] * 3, f"8 × 8 in 3 channels are 192 zeros per image; yours: {zeros}.")
+        fail_if(zeros == [64] * 5, "the square must be cut from all three channels.")
+        fail_if(0 in zeros, f"only {5 - zeros.count(0)} of 5 images have a square: all need one.")
+        fail_if(zeros != [192] * 5, f"8 × 8 in 3 channels are 192 zeros per image; yours: {zeros}.")
         raise CheckFailed("the squares are not in the right places, or the rest has changed.")
     smaller = torch.equal(_batch(call(function, images, top, left, 5)), _cut(images, top, left, 5))
     fail_if(not smaller, "right for a size of 8, wrong for 5: use `size`.")
@@ -67,7 +68,7 @@ def _batch(value) -> torch.Tensor:
     """A tensor of the images that a learner's function returned."""
     if isinstance(value, list | tuple):
         value = torch.stack([torch.as_tensor(image) for image in value])
-    return torch.as_tensor(value)
+    return torch.as_tensor(value).float()
 
 
 def _cut(images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, size: int) -> torch.Tensor:
@@ -84,6 +85,9 @@ def exponential_lr(function) -> None:
     low, high, steps = 1e-6, 1.0, 101
     rates = [call_number(function, step, steps, low, high) for step in (0, 25, 50, 100)]
     if close(rates, [low, low * 10**1.5, 1e-3, high]):
+        others = [call_number(function, step, 38, 3e-5, 0.2) for step in range(38)]
+        only = "right from 1e-6 to 1 in 101 steps only: compute it from `low`, `high` and `steps`."
+        fail_if(not close(others, np.geomspace(3e-5, 0.2, 38)), only)
         return
     linear = close(rates[0], low) and close(rates[2], low + (high - low) / 2, 0.05)
     fail_if(linear, "that is a straight line; each step should multiply the LR, not add to it.")

@@ -6,7 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from s10.course.exercises.verdict import CheckFailed, call, check, close, compare, fail_if
+from s10.course.exercises.verdict import (
+    CheckFailed,
+    call,
+    call_number,
+    call_numbers,
+    check,
+    close,
+    compare,
+    fail_if,
+)
 from s10.custom_resnet import CustomResNet
 
 BIAS = "batch norm makes a convolution's bias useless: bias=False."
@@ -99,15 +108,19 @@ def receptive_field(function) -> None:
     """`function(layers)`: side of the receptive field, in pixels; layers: (kernel, stride)."""
     two, strided = ((3, 1), (3, 1)), ((3, 1), (2, 2), (3, 1))
     cases = {((3, 1),): 3, two: 5, strided: 8, (*two, (2, 2), *two, (2, 2)): 16}
-    values = {layers: call(function, list(layers)) for layers in cases}
+    cases |= {((5, 2), (3, 3), (4, 1)): 27, ((7, 4), (1, 3), (2, 5), (3, 1)): 139}
+    values = {layers: call_number(function, list(layers)) for layers in cases}
     wrong = [layers for layers in cases if values[layers] != cases[layers]]
     if not wrong:
         return
     apart, jumps = values[two] in (6, 9), values[strided] != 6
     fail_if(apart, "the windows overlap: a second 3×3 adds one pixel on each side, 3 + 2 = 5.")
     fail_if(not jumps, "after a stride of 2, neighbors lie 2 pixels apart: keep the jump.")
-    layers = wrong[0]
-    raise CheckFailed(f"{list(layers)} should be {cases[layers]}, yours is {values[layers]}.")
+    layers, product = wrong[0], "; the jump is the product of *all* strides before a layer"
+    product *= len({stride for _, stride in layers}) > 2
+    raise CheckFailed(
+        f"{list(layers)} should be {cases[layers]}, yours is {values[layers]:g}{product}."
+    )
 
 
 @check("Exercise 3.5", "Both paths halve the image and change the channels, so they can be added.")
@@ -158,23 +171,38 @@ def projection_block(block_class) -> None:
 )
 def accuracy_over_batches(function) -> None:
     """`function(batches)`: accuracy over all images; batches: list of (correct, images)."""
-    value = float(call(function, [(256, 512), (512, 512), (0, 336)]))
-    right, mean_of_batches = 768 / 1360, (0.5 + 1 + 0) / 3
+    cases = [[(256, 512), (512, 512), (100, 336)], [(3, 11), (2, 7), (8, 9), (4, 5)]]
+    values = np.array([call_number(function, list(case)) for case in cases])
+    correct, images = np.array([np.sum(case, axis=0) for case in cases]).T
+    right, count = correct / images, np.array([len(case) for case in cases])
+    mean = np.array([np.divide(*np.transpose(case)).mean() for case in cases])
     hints = [
-        (mean_of_batches, "a mean over batches; the last batch is smaller and counts less."),
-        (768, "that is the number of correct ones; divide by the number of images."),
+        (mean, "a mean over batches; the last batch is smaller and counts less."),
+        (mean * count * 512 / images, "weight each accuracy by its own batch's size, not by 512."),
+        (correct, "that is the number of correct ones; divide by the number of images."),
+        (correct / count, "divide by the number of images, not of batches."),
+        (1 - right, "that is the error rate; the accuracy is asked for."),
+        (1 / right, "the other way round: correct / images."),
         (100 * right, "as a fraction, from 0 to 1, please."),
     ]
-    compare(value, right, hints, f"768 correct of 1,360 are {right:.4f}, yours is {value:.4f}.")
+    case = int(np.argmax(~np.isclose(values, right, rtol=1e-6)))
+    otherwise = f"for {cases[case]} it should be {right[case]:.6f}, yours is {values[case]:.6f}."
+    compare(values, right, hints, otherwise)
 
 
 @check("Exercise 3.7", "Rows are the true classes: of all cats, how many were called cat?")
 def class_accuracy(function) -> None:
     """`function(matrix)`: accuracy of each true class from the counts (C, C), rows true."""
-    matrix = np.array([[8, 2, 0], [1, 4, 5], [3, 0, 27]])
+    for matrix in ([[8, 2, 0], [1, 4, 5], [3, 0, 27]], np.arange(20, 45).reshape(5, 5) % 11):
+        _class_accuracy(function, np.array(matrix))
+
+
+def _class_accuracy(function, matrix: np.ndarray) -> None:
+    """The check of class_accuracy for one matrix."""
     correct = matrix.diagonal()
-    value = np.asarray(call(function, matrix.copy()), dtype=float)
-    fail_if(value.shape == (), "one number for each class is asked for.")
+    value = call_numbers(function, matrix.copy())
+    shape = "one number for each class is asked for, the shape ({},); yours has the shape {}."
+    fail_if(value.shape != correct.shape, shape.format(len(matrix), value.shape))
     precision, images = correct / matrix.sum(axis=0), matrix.sum(axis=1)
     hints = [
         (100 * correct / images, "as fractions, from 0 to 1, please."),
@@ -182,9 +210,12 @@ def class_accuracy(function) -> None:
         (matrix.max(axis=1) / images, "the correct ones are on the diagonal, largest or not."),
         (precision, "dividing by the columns is the precision: divide by the rows."),
         (correct / matrix.sum(), "divide each class by its own number of images, not by all."),
+        (correct // images, "all are 0: does // round them down? Divide with /."),
+        (1 - correct / images, "that is the error rate; the accuracy is asked for."),
     ]
-    otherwise = f"for a test matrix it should be [0.8, 0.4, 0.9], yours is {value.round(3)}."
-    compare(value, correct / images, hints, otherwise)
+    right = correct / images
+    otherwise = f"{matrix.tolist()} should make {right.round(3)}, yours makes {value.round(3)}."
+    compare(value, right, hints, otherwise)
 
 
 @check("Your copy", "It computes what the library's network computes.")
@@ -201,7 +232,7 @@ def same_network(network_class) -> None:
     _copy_parameters(copy, reference)
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        same = torch.allclose(copy(images), reference(images), atol=1e-4)
+        same = torch.allclose(call(copy, images), reference(images), atol=1e-4)
     fail_if(not same, "the parameters are the same, the output is not: look at the order.")
 
 
@@ -244,6 +275,8 @@ def _run(block: nn.Module, x: Tensor, differ: str) -> tuple[Tensor, dict]:
     finally:
         handle.remove()
     fail_if(not layers["all"], "not filled in yet: it uses no nn.Conv2d.")
+    kind = type(value).__name__
+    fail_if(not isinstance(value, Tensor), f"`forward` should return one tensor, not a {kind}.")
     registered = set(layers["all"]) <= set(block.modules())
     fail_if(
         not registered,

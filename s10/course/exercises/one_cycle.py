@@ -5,7 +5,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from s10.course.exercises.verdict import CheckFailed, call_number, check, close, compare, fail_if
+from s10.course.exercises.verdict import (
+    CheckFailed,
+    call_number,
+    check,
+    close,
+    compare,
+    fail_if,
+    to_number,
+)
 from s10.recipe import Recipe
 from s10.schedules import simulate_schedule
 
@@ -38,7 +46,7 @@ def steps_of_the_run(answer) -> None:
 @check("Exercise 2.4", "That is the peak at the end of epoch 5 of 24; PyTorch's default is 0.3.")
 def fraction_of_the_rise(answer) -> None:
     """pct_start of OneCycleLR for a peak at the end of epoch 5 of 24."""
-    fail_if(np.ndim(answer) or not np.isreal(answer), "write one number, such as 0.3.")
+    answer = to_number(answer)
     fail_if(not 0 < answer < 1, "pct_start is a fraction of the whole run, between 0 and 1.")
     hints = [
         (0.3, "0.3 is PyTorch's default; it would put the peak into epoch 8."),
@@ -58,6 +66,10 @@ def triangular(function) -> None:
     values = {step: call_number(function, step, 10, 0.1, 0.5) for step in expected}
     wrong = [step for step in expected if not close(values[step], expected[step])]
     if not wrong:
+        others = [call_number(function, step, 7, 0.03, 0.31) for step in range(22)]
+        right = np.interp(range(22), [0, 7, 14, 21], [0.03, 0.31, 0.03, 0.31])
+        only = "right for half_cycle 10, low 0.1 and high 0.5 only: compute it from all three."
+        fail_if(not close(others, right), only)
         return
     rises_on = close(values[20], 0.9) or close(values[15], 0.7)
     fail_if(rises_on, "it rises well, but never turns: after half_cycle steps it must fall.")
@@ -78,8 +90,8 @@ def one_cycle_lr(function) -> None:
     make_scheduler = partial(RECIPE.make_scheduler, steps_per_epoch=STEPS)
     rates, _ = simulate_schedule(make_scheduler, 24 * STEPS)
     values = [call_number(function, step) for step in range(24 * STEPS)]
-    wrong = [step for step, rate in enumerate(rates) if not close(values[step], rate)]
-    if not wrong:
+    wrong = np.flatnonzero(~np.isclose(values, rates, rtol=1e-6, atol=0))
+    if not len(wrong):
         return
     peak = max(range(len(values)), key=values.__getitem__)
     first, highest, last = values[0], values[peak], values[-1]
@@ -101,7 +113,7 @@ def factors_without_annihilation(answer) -> None:
     names = {"max_lr", "div_factor", "final_div_factor"}
     fail_if(not isinstance(answer, dict) or set(answer) != names, f"a dict of {sorted(names)}.")
     fail_if(None in answer.values(), "not filled in yet.")
-    positive = all(np.isreal(value) and value > 0 for value in answer.values())
+    positive = all(np.ndim(x) == 0 and np.isreal(x) and x > 0 for x in answer.values())
     fail_if(not positive, "max_lr is divided by the factors: all three must be positive numbers.")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], momentum=0.9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, total_steps=100, **answer)

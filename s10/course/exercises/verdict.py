@@ -58,12 +58,13 @@ def fail_if(condition: bool, hint: str) -> None:
 
 
 def compare(value, right, hints: list[tuple], otherwise: str, tolerance: float = 1e-6) -> None:
-    """Raise CheckFailed unless `value` is close to `right`.
+    """Raise CheckFailed unless `value` is close to `right`, and one number where that is one.
 
     Args:
         hints: (a typical wrong value, its hint) pairs.
         otherwise: the hint for all other values.
     """
+    value = value if np.ndim(right) else to_number(value)
     if close(value, right, tolerance):
         return
     for wrong, hint in hints:
@@ -74,7 +75,7 @@ def compare(value, right, hints: list[tuple], otherwise: str, tolerance: float =
 def call(function: Callable, *arguments):
     """What the learner's function returns; CheckFailed if that is nothing."""
     value = function(*arguments)
-    name = "forward" if isinstance(function, torch.nn.Module) else "the function"
+    name = "`forward`" if isinstance(function, torch.nn.Module) else "the function"
     blank = value is None or value is ...
     fail_if(blank, f"not filled in yet: {name} returns nothing (is there a return?).")
     return value
@@ -82,14 +83,28 @@ def call(function: Callable, *arguments):
 
 def call_number(function: Callable, *arguments) -> float:
     """The number that the learner's function returns; CheckFailed if that is anything else."""
+    return to_number(call(function, *arguments))
+
+
+def call_numbers(function: Callable, *arguments) -> np.ndarray:
+    """The numbers that the learner's function returns, of any shape; CheckFailed if not numbers."""
     value = call(function, *arguments)
+    try:
+        return np.asarray(value.detach() if isinstance(value, torch.Tensor) else value, dtype=float)
+    except (TypeError, ValueError):
+        raise CheckFailed(f"numbers are asked for, yours is {_kind(value)}.") from None
+
+
+def to_number(value) -> float:
+    """The one number that an answer is; CheckFailed if it is anything else."""
     found = _number(value)
-    if found is None:
-        shape = f" of shape {tuple(value.shape)}" if getattr(value, "shape", ()) else ""
-        raise CheckFailed(
-            f"it should return one number, yours returns {type(value).__name__}{shape}."
-        )
+    fail_if(found is None, f"one number is asked for, yours is {_kind(value)}.")
     return found
+
+
+def _kind(value) -> str:
+    shape = f" of shape {tuple(value.shape)}" if getattr(value, "shape", ()) else ""
+    return f"of type {type(value).__name__}{shape}"
 
 
 def close(value, expected, tolerance: float = 1e-6) -> bool:
@@ -135,6 +150,8 @@ def _number(guess: object) -> float | None:
     """The one number of a guess, which may be text ("45 %") or a list; None if it is not one."""
     if isinstance(guess, str):
         guess = guess.strip().removesuffix("%")
+    if isinstance(guess, torch.Tensor):
+        guess = guess.detach()
     try:
         values = np.asarray(guess, dtype=float).ravel()
     except (TypeError, ValueError):
