@@ -128,7 +128,7 @@ def where_the_fall_begins(function) -> None:
     between = rates[first - 1] < value < rates[first]
     fail_if(between, "close: return the first LR *in* `rates` with a tenth done, not one between.")
     right = rates[first]
-    compare(value, right, hints, f"for a test curve it is {right:.2g}, yours is {value:.2g}.")
+    compare(value, right, hints, f"for a test curve it is {right:.4g}, yours is {value:.4g}.")
 
 
 @check(

@@ -127,7 +127,7 @@ def receptive_field(function) -> None:
 def projection_block(block_class) -> None:
     """`block_class(channels_in, channels_out)`: halves the image; 1×1 projection as shortcut."""
     torch.manual_seed(0)
-    block, x = block_class(4, 8), torch.randn(2, 4, 8, 8)
+    block, x = block_class(4, 7), torch.randn(2, 4, 8, 8)
     differ = "the shapes differ: the projection needs stride 2 and channels_out channels."
     value, layers = _run(block, x.clone(), differ)
     kernels = [conv.kernel_size[0] for conv in layers[nn.Conv2d]]
@@ -147,8 +147,8 @@ def projection_block(block_class) -> None:
     fail_if(projection.stride != (2, 2), differ)
     fail_if(len(norms) != 2, f"two batch norms are asked for, yours has {len(norms)}.")
     shape = tuple(value.shape)
-    fail_if(shape != (2, 8, 4, 4), f"(2, 4, 8, 8) should become (2, 8, 4, 4), yours is {shape}.")
-    right = [(conv.in_channels, conv.out_channels) for conv in (first, second)] == [(4, 8), (8, 8)]
+    fail_if(shape != (2, 7, 4, 4), f"(2, 4, 8, 8) should become (2, 7, 4, 4), yours is {shape}.")
+    right = [(conv.in_channels, conv.out_channels) for conv in (first, second)] == [(4, 7), (7, 7)]
     down_first = "the branch is a down_block from channels_in to channels_out, then a conv_block."
     fail_if(not right, down_first)
     half = torch.relu(norms[0](F.max_pool2d(first(x), 2)))

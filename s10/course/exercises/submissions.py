@@ -150,19 +150,19 @@ def first_step_of_adam(function) -> None:
 
 # For each of the three runs: what a right answer mentions, what only a wrong one does, and a hint.
 MISTAKES = {
-    "A": (r"schedul|stepp|steps.* (small|tiny|short)|(small|tiny|short) step|cycle|learning[ -]rate"
-          r"|\blr_?(min|max)?\b",
-          r"annihil|explod|diverg|(?<!never )(fall|drop|decay)s|lrmin a|lrmax 0\.(05|1|8)"
-          r"|(at|above|over) (its |the )?(lrmax|max|peak)"
-          r"|\b(too|stays?|remains?|always|is|was|so|very) (too )?(high|large|big|fast|early)\b",
+    "A": (r"schedul|stepp|(steps|updates).* (small|tiny|short)|(small|tiny|short) step|cycle"
+          r"|\blr_?(min|max)?\b|learning[ -]rate|warm-?up",
+          r"annihil|explod|diverg|huge|times (higher|larger)|(?<!never )(fall|drop|decay)s|lrmin a"
+          r"|lrmax 0\.(05|1|8)|(at|above|over) (its |the )?(lrmax|max|peak)|range test|no warm"
+          r"|\b(too|stays?|remains?|always|constantly|is|was|very) (high|large|big|fast|early)\b",
           "nothing in it ever moves fast, and when it ends it is still learning."),
-    "B": (r"\bpad|crop|augment|alike|identical|translat|variet|variation|divers|no shift"
+    "B": (r"\bpad|crop|augment|alike|identical|translat|variet|variation|divers|\bshift\b|jitter"
           r"|(different|same) (image|picture)|images?\b.*\b(move|shift|same)",
-          r"(strong|heavy) (augm|crop)|pad\w*\W*(of )?[5-9]"
+          r"(strong|heavy) (augm|crop)|pad\w*\W*(of )?[5-9]|colou?r|crops? too small"
           r"|too (much|strong|heavy|large|big|many)\b(?! (alike|the same|similar|identical|same))",
           "its training accuracy ends far above its test accuracy: are images too much alike?"),
-    "C": (r"(?<!log)(?<!log[-_ ])soft-?max|probabilit"
-          r"|^(?!.*smooth).*\b(floor|lower bound|(cannot|never) (get|go|fall)s? (below|lower))",
+    "C": (r"(?<!log)(?<!log[-_ ])soft-?max|probabilit|^(?!.*smooth)"
+          r".*\b(floor|bound|bottom|(cannot|never) (reach 0|(get|go|fall)(es|s)? (below|lower)))",
           r"missing|axis|forg|(without|lacks|needs)( a| the)? soft|(?<!be )(?<!have )\bno soft",
           "compare its loss with its accuracy: which losses does it never reach?"),
 }  # fmt: skip
