@@ -679,8 +679,8 @@ env.add_caption(
 )
 
 # %% [markdown]
-# And those of the full-width network, with its confusion matrix. (Nothing is shown here for data other
-# than CIFAR-10.)
+# For comparison, the confusion matrix of the full-width network and its most confident mistakes. (Nothing
+# is shown here for data other than CIFAR-10.)
 
 # %%
 from IPython.display import display
