@@ -13,8 +13,9 @@
 # [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/s10-course/s10/blob/main/notebooks/00_building_blocks.ipynb)
 #
 # **You will learn** the terms that the other notebooks use: learning rate, momentum, Adam, weight
-# decay, label smoothing, batch norm, shortcut. Each gets a few sentences, a few lines of PyTorch and
-# a figure. Change the numbers in a cell and run it again.
+# decay, label smoothing, batch norm, shortcut. Each gets a few sentences, an experiment in plain PyTorch
+# and a figure. Change the numbers in a cell and run it again. (The longer cells are long because they
+# repeat over three seeds and draw; what they compute stands at their beginning.)
 #
 # **You need** Python and a little PyTorch: tensors, a model with convolutions, a loss, `backward()`. If
 # you know all of the terms, read the assignment and go on to notebook 1.
@@ -181,8 +182,8 @@ plt.show()
 
 # %% [markdown]
 # A single gradient has a standard deviation of about 1 here; the larger β, the steadier the average.
-# The price, which this figure does not show because the true gradient never changes: an average with a
-# long memory notices a change of direction only after many steps.
+# The price: an average with a long memory notices a change only after many steps. Here that is its
+# start, at 0; later it would be a change of direction.
 #
 # Two optimizers keep such a memory, in different ways.
 #
@@ -206,7 +207,8 @@ plt.show()
 
 # %% [markdown]
 # ### Exercise 0.1
-# Write Adam's step. `gradients` are all gradients of one weight since the first step, the newest last.
+# Write Adam's step. `gradients` is a list of numbers: all gradients of one weight since the first step,
+# the newest last.
 # Return the change of the weight in the newest step. (Leave out ε.)
 
 # %% tags=["exercise-0.1"]
@@ -237,8 +239,8 @@ exercises.blocks.adam_step(adam_step)
 #
 # **Your prediction first**: the gradient is 1 in every step. The momentum β goes from 0.85 to 0.95.
 # How many times longer are the steps then, once m has settled, with SGD and with Adam (β1)? Both
-# answers follow from the formulas above. Harder: if the gradients are noise, do Adam's steps get longer
-# or shorter with a larger β1?
+# answers follow from the formulas above. Harder, a thought to keep in mind while you read the output: if
+# the gradients are noise, do Adam's steps get longer or shorter with a larger β1?
 
 # %%
 my_factor_sgd = None
@@ -424,8 +426,8 @@ plt.show()
 # %% [markdown]
 # ## Batch norm
 #
-# Each layer's output is the next one's input. In a deep stack the scale of these outputs can drift,
-# up or down, from layer to layer. The output of a convolution has several *channels*, one for each of
+# Each layer's output is the next one's input. In a deep stack their scale can drift, up or down, from
+# layer to layer, and what all images have in common can come to outweigh what tells them apart. The output of a convolution has several *channels*, one for each of
 # its filters. *Batch norm* ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) measures each
 # channel's mean and variance over the batch, height and width, and standardizes it:
 #
@@ -481,7 +483,8 @@ plt.show()
 # Without batch norm, each layer makes the images more alike. Measured by the size of the outputs, they
 # differ at layer 5 about a tenth as much as at layer 1, at layer 10 less than a six-hundredth, with each
 # seed. That leaves little by which later layers could tell them apart. With batch norm the images differ
-# about as much at layer 10 as at layer 1.
+# about as much at layer 10 as at layer 1: what they share is the mean, which batch norm subtracts, and
+# the division scales up the rest.
 
 # %% [markdown]
 # ### Exercise 0.3
@@ -719,8 +722,7 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. (Adam would make up for
-# that, were it not for its ε of 10⁻⁸: the mean |gradient| of the 2,304 weights in that layer is below
-# 10⁻⁹. So Adam's steps, too, are short there.) With shortcuts the first layer gets a sixth to a third.
+# that, were it not for its ε of 10⁻⁸, far above these gradients: its steps, too, are short there.) With shortcuts the first layer gets a sixth to a third.
 # (The last ones get more, since a layer's gradient also grows with its input, and sums grow from layer
 # to layer.) Every layer of the residual network gets a larger gradient than any layer of the plain one.
 #
@@ -758,9 +760,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # β1 the gradients, β2 their squares; for each weight on its own.
 # </details>
 #
-# <details><summary>4. All gradients become ten times larger, from the first step on. What happens to the steps of SGD and of Adam?</summary>
+# <details><summary>4. Suppose all gradients were ten times as large from the first step on. What would happen to the steps of SGD and of Adam?</summary>
 #
-# SGD's become ten times longer. Adam's stay the same: m and √v both grow tenfold.
+# SGD's would be ten times as long. Adam's would stay the same: m and √v would both be ten times as large.
 # </details>
 #
 # <details><summary>5. With L2 in Adam, which weights are decayed most, and why?</summary>

@@ -93,7 +93,8 @@ print("std     ", dataset.std)
 #    may extend beyond the edge).
 #
 # The assignment asks for them as a pipeline of [albumentations](https://albumentations.ai), which
-# takes one image at a time. Here are its steps, each row the same image ten times:
+# takes one image at a time. What the steps gain shows in long runs, not in the short ones of this
+# notebook (see "Go on"). Here they are, each row the same image ten times:
 
 # %%
 from s10.transforms import albumentations_pipeline
@@ -185,7 +186,7 @@ show(sample_params, cutout_mask)
 # Each training step moves the weights so as to lower the loss (with Adam, against an average of the
 # last gradients); the LR says how far. This loop is the heart of the lesson. `rates` holds the LR of
 # each step. (AdamW is Adam with decoupled weight decay, notebook 0. Its steps are otherwise Adam's, so it
-# counts as the Adam that the assignment asks for. Its β1 here, 0.85, is notebook 2's where the LR is largest.)
+# counts as the Adam that the assignment asks for. β1 is 0.85, its value in notebook 2 where the LR is largest.)
 
 # %%
 import itertools
@@ -263,7 +264,7 @@ figures.lr_range_anatomy()
 #   the fall done. Its middle need not be its lowest point.
 # - **The right side**, after the valley. The LR is too large, and the loss rises and jumps about. It
 #   need not grow for ever: batch norm (notebook 0) rescales the activations of each convolution,
-#   however large its weights have become. (The last layer has none.)
+#   however large its weights have become. (The last layer has none, so the loss can still shoot up.)
 #
 # **Each point contains all earlier training.** The loss at an LR is that of a network which has
 # already taken all the smaller steps. So the test does not say what an LR does from the start.
@@ -357,7 +358,7 @@ for seed, curve in found.curves.groupby("seed"):
 # ## Reading the curve
 #
 # In the range tests that are stored in the repository (CIFAR-10, three seeds) each seed begins above
-# ln 10, falls below it between 1e-4 and 4e-4, and is lowest between 2e-3 and 2e-2.
+# ln 10, falls below it between 1e-4 and 4e-4, and is lowest at 0.0066, 0.0087 or 0.0050.
 #
 # **LRMIN** is the first LR with a tenth of the fall done. That is not where the network begins to learn:
 # there it only becomes less wrong. A small LRMIN does no harm, as the LR leaves it at once (notebook 2).
@@ -367,10 +368,10 @@ for seed, curve in found.curves.groupby("seed"):
 # batch only, is kind to large LRs: in training the LR stays there for hundreds of batches. The middle
 # keeps away from both.
 #
-# Many tools take the LR at the steepest slope instead. This way published solutions of this very
-# assignment (notebook 4) got suggestions from 4.3e-4 to 5.5e-2. The fall is nearly straight on this axis,
+# Many tools take the LR at the steepest slope instead. That is how published solutions of this very
+# assignment (notebook 4) arrived at suggestions from 4.3e-4 to 5.5e-2. The fall is nearly straight on this axis,
 # so a little noise decides which point is steepest; and the valley is flat, so noise decides which point
-# is lowest. The middle of two crossings, on the valley's two sides, is steadier: in the stored tests it
+# is lowest. The middle of two crossings, on the valley's two sides, was steadier: in the stored tests it
 # moves by a factor of 1.4 from seed to seed, the LR of the lowest loss by 1.7, that of the steepest slope by
 # 2.7. (LRMIN, a single crossing where the curve is still flat, moves by 2.0.)
 
@@ -437,7 +438,15 @@ exercises.lr_range.middle_of_valley(middle_of_valley)
 #     valley = rates[done >= 0.9]
 #     return (valley[0] * valley[-1]) ** 0.5
 # ```
-# The root of the product is the geometric mean, which on the log scale is the middle.
+# The root of the product is the geometric mean, which on the log scale is the middle. Both functions
+# work on measured curves, too. In a cell of your own these lines give `lr_min` and `lr_max` of seed 0,
+# as in the table above:
+#
+# ```python
+# curve = found.curves.query("seed == 0")
+# rates, losses = curve["lr"].to_numpy(), curve["smooth"].to_numpy()
+# print(where_the_fall_begins(rates, losses), middle_of_valley(rates, losses))
+# ```
 # </details>
 
 # %% [markdown]
@@ -488,7 +497,8 @@ print(exercises.compare_guess("LRs below 0.05", my_count, count))
 # equal steps are the wrong spacing here, too: between its first two LRs lies a factor of 27. The first
 # test used equal factors. (The rule for this kind: LRMAX is the largest LR with nine tenths of the best
 # accuracy, LRMIN a tenth of LRMAX. Here the right edge is taken: each LR has had ten steps with a new
-# network, not one, so one that fails has had some time to show it.)
+# network, not one, so one that fails has had some time to show it. It is the more daring rule all the
+# same.)
 
 # %%
 env.print_estimate(20, subset)
@@ -518,7 +528,8 @@ print(f"the recipe's LRMAX          {recipe.lr_max:.2g}")
 print(f"LRMIN: {found.lr_min:.2g}, {closer.lr_min:.2g}, the recipe's {recipe.lr_min:.2g}")
 
 # %% [markdown]
-# For LRMIN the two rules differ widely; the recipe takes a thousandth of its LRMAX.
+# For LRMIN the two rules differ widely. Take that of the first test, about 1e-5: the LR leaves it at
+# once. (The recipe's is the same, a thousandth of its LRMAX.)
 #
 # The last step is to train with LRs around what the tests gave, and to compare the accuracy on
 # *held-out training images* (kept out of the training, also called a validation set), never on the test

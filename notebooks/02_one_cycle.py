@@ -104,9 +104,8 @@ exercises.one_cycle.triangular(triangular)
 # [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over almost
 # the whole run is enough (more on its end below). Its peak is so high that it could not have been
 # used from the start; they call the unusually fast training that results "super-convergence". The
-# assignment's cycle rises from LRMIN
-# to LRMAX in the first 5 of 24 epochs and falls back in the other 19. It reaches LRMAX in the last step
-# of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth of it.)
+# assignment's cycle rises from LRMIN to LRMAX in the first 5 of 24 epochs and falls back in the other 19.
+# It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth of it.)
 #
 # The momentum moves the other way, between 0.95 and 0.85: lowest where the LR is highest ([Smith
 # 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
@@ -161,6 +160,23 @@ exercises.one_cycle.steps_of_the_run(steps)
 # ```
 # 45,000 / 256 = 175.8, so 176 batches; 6 × 176 − 1 and 30 × 176 − 1.
 # </details>
+
+# %% [markdown]
+# ## Move it yourself
+#
+# The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
+# middle of the run and starts at a tenth of LRMAX. How do a step up and a step down compare then?
+#
+# <details><summary>Answer</summary>
+#
+# With the peak at epoch 12 of 24 and div 10, rise and fall take almost equally many steps, 1,175 and 1,176.
+# So a step up and a step down are practically equal.
+# </details>
+
+# %%
+from s10.course.explorer import explore_one_cycle
+
+explore_one_cycle()
 
 # %% [markdown]
 # ### Exercise 2.3
@@ -241,7 +257,8 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # arguments = dict(max_lr=0.01, div_factor=10, final_div_factor=1)
 # ```
 # It starts at `max_lr / div_factor` and ends at the start divided by `final_div_factor`. So the assignment's
-# whole schedule, with our LRMIN, is one call:
+# whole schedule, with our LRMIN, is one call. (By default it also moves Adam's β1, from 0.95 to 0.85 and
+# back.)
 #
 # ```python
 # scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -260,23 +277,6 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 show(s10.OneCycle)
 
 # %% [markdown]
-# ## Move it yourself
-#
-# The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
-# middle of the run and starts at a tenth of LRMAX. How do a step up and a step down compare then?
-#
-# <details><summary>Answer</summary>
-#
-# With the peak at epoch 12 of 24 and div 10, rise and fall take almost equally many steps, 1,175 and 1,176.
-# So a step up and a step down are practically equal.
-# </details>
-
-# %%
-from s10.course.explorer import explore_one_cycle
-
-explore_one_cycle()
-
-# %% [markdown]
 # ## Does the cycle beat a constant LR? An experiment
 #
 # We train four times on 10,000 images for 8 epochs, and test on 2,000: with one cycle, and with the constant
@@ -285,8 +285,8 @@ explore_one_cycle()
 # the constant ones is the mean of the cycle's. (Each line of the log shows the LR at the end of an epoch.)
 #
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points will
-# it lead the runner-up? (For scale: with other seeds, one and the same run ends up to 3 points apart.
-# Nothing is chosen from it, so test images may be looked at.)
+# it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points apart.
+# Nothing is chosen from this experiment, so test images may be looked at.)
 
 # %%
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
@@ -318,7 +318,7 @@ env.add_caption(plot_schedules(table, with_lr=True))
 # range in which 19 of 20 further runs should lie, a *prediction interval*, and "normal" a run inside it. It is
 # wider than the range of the stored runs, since three say little about the spread; so a run outside theirs
 # can be normal, too. (They used one core; on two, sums are rounded in another order, and in so short a run
-# even the same seed can then end a few points away.) How far one cycle is ahead of the best of the constant
+# even the same seed can then end as far away as another seed.) So "normal" says little here. How far one cycle is ahead of the best of the constant
 # LRs differs from seed to seed:
 
 # %% jupyter={"outputs_hidden": true}
@@ -380,7 +380,7 @@ variants = {
     "β1 constant": replace(quick, momentum_max=0.9, momentum_min=0.9),
     "LRMAX 0.03": quick.with_lr_max(0.03),
 }
-switched_on = ["one cycle", "peak at the end"]  # the first is what the others are compared with
+switched_on = ["one cycle", "rises, then stays at LRMAX"]  # the first is what the others are compared with
 my_sign = None  # "higher" or "lower"
 
 if env.smoke:  # The tests run all of them.
@@ -396,10 +396,10 @@ print(paired_differences(table[table["epoch"] == 1]).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 
 # %% [markdown]
-# "Peak at the end" takes the small LRs at the end away, but it also rises more slowly. In the stored output
-# it is lower with each seed, and already behind after the first epoch: a start can be too slow, too. So it
-# does not show whether the missing fall or the slow rise is to blame: a variant should change one thing.
-# "Rises, then stays at LRMAX" does: it differs only in the fall. Predict what it will show, and switch it on.
+# "Rises, then stays at LRMAX" differs from one cycle only in the fall: after the first epoch the two are
+# still the same run. In the stored output it ends lower with each seed, so here it is the fall that brings
+# the lead. "Peak at the end" has no fall either, but it also rises more slowly, and could not tell which
+# of the two is to blame: a variant should change one thing.
 #
 # ## Recap
 #
