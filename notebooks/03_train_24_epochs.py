@@ -504,7 +504,7 @@ env.add_caption(s10.plot_curves(history))
 # - While the LR is large, the test curve jumps, and the training curve does not. A likely reason: the
 #   weights move far in each step, and batch norm's running statistics, used only in the test, lag behind.
 # - In the last epochs the LR falls to almost nothing, and so do the jumps: in each of the last two the test
-#   curve moves by less than a point, upward on the whole; the last epoch is the best or close to it.
+#   curve moves by less than a point; the last epoch is the best or close to it.
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
 #   It is measured *during* the epoch, most of it with a worse network, and on *augmented* images.
 #
@@ -544,9 +544,10 @@ plot_ablation(table, full.std(ddof=1))
 # width 16; the full recipe was run again for it. The gray band is ± the standard deviation of the full
 # recipe, the error bars are those of the gains.
 #
-# A surprise: no setting gains half a point with any seed, and three make the result worse with all:
-# label smoothing, inverse momentum cycling and β2. About weight decay and reflect padding the seeds
-# disagree. Yet label smoothing had stood out by 0.6 points on held-out training images, in *one run*
+# A surprise: no setting gains half a point with any seed, and with label smoothing, inverse momentum
+# cycling and β2 the result is worse with all. About weight decay and reflect padding the seeds disagree.
+# These are not five independent findings: all five gains share the same three runs of the full recipe, and
+# three seeds agree by chance in one case of four. Only β2 lies clearly outside the gray band. Yet label smoothing had stood out by 0.6 points on held-out training images, in *one run*
 # for each setting (`results/recipe-search.csv`); padding and β2 had not been tried at all. The best of
 # many single runs is partly the luckiest. And for label smoothing there is a second reason: regularization
 # helps a network that overfits, and this narrow one hardly does. Its training accuracy ends at 92 %
@@ -796,7 +797,8 @@ for views in (2, 6):
 
 # %% [markdown]
 # It is the same network and the same images each time, so seed noise plays no part. If the views did not
-# help, about as many mistakes would appear as vanish. In the stored output far more vanish: that is
+# help, about as many mistakes would appear as vanish, as heads and tails in that many tosses of a coin,
+# which differ by about the root of the number of tosses. In the stored output far more vanish: that is
 # not chance.
 #
 # ## Save it, and ask it about a picture of your own
@@ -845,7 +847,19 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #
 # The assignment is in notebook 0. You would hand in:
 #
-# - a package with the network in `custom_resnet.py`, the augmentation and the training loop;
+# - a package with the network in `custom_resnet.py`, the augmentation and the training loop: a folder
+#   with these files and an `__init__.py`, and beside it a `pyproject.toml`. Pushed to GitHub it can be
+#   installed with `pip install git+https://github.com/YOU/YOUR_REPOSITORY`. The whole `pyproject.toml`:
+#
+#   ```toml
+#   [project]
+#   name = "my_package"  # the folder's name, too
+#   version = "0.1"
+#   dependencies = ["torch", "torchvision", "albumentations"]
+#
+#   [tool.setuptools]
+#   packages = ["my_package"]
+#   ```
 # - a notebook that imports it, with the range test, the printed log of 24 epochs, the curves, the
 #   accuracy of each class and misclassified images;
 # - a README that says what came out.
@@ -854,7 +868,8 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 # own augmentation (an albumentations `Compose`, a torchvision transform, or any function from an image to
 # a tensor), a function that makes your scheduler, and your history. (Without a GPU the history is that of
 # width 16, so the line on accuracy is not about `MyResNet()`, which has width 64. The three stored runs of
-# width 16 ended at 89.8, 90.1 and 90.5 %; the full one has about 94 %.)
+# width 16 ended at 89.8, 90.1 and 90.5 %; the full one has about 94 %. What you hand in should be trained
+# at width 64, for which Colab's GPU is enough.)
 
 # %%
 s10.check_assignment(
@@ -906,9 +921,9 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points. Do not trust a difference
-# of about that size unless all seeds agree; and three seeds agree by chance alone in one case of four.
-# What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
+# On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points, and three seeds agree by
+# chance alone in one case of four. So differences of about that size, as in the stored output, are at most
+# a hint. What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
 # `recipe` in place of `short`, on `dataset` (on `dataset.hold_out(5000)` if it is to choose a setting).
 #
 # ## Recap

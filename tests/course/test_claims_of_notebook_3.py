@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from s10 import Recipe
+from s10.course.ablation import full_recipe_accuracies
 from s10.course.reference import stored, stored_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,6 @@ CLAIMS = [
      lambda: all(largest_fall(c[-4:]) < 0.2 for c in curves("test_accuracy"))),
     ("in each of the last two the test curve moves by less than a point",
      lambda: all(abs(np.diff(c[-3:])).max() < 1 for c in curves("test_accuracy"))),
-    ("upward on the whole", lambda: all(c[-1] > c[-6] + 1 for c in curves("test_accuracy"))),
     ("the last epoch is the best or close to it",
      lambda: all(c[-1] > c.max() - 0.1 for c in curves("test_accuracy"))),
     ("After the first epoch the training accuracy lies below the test accuracy",
@@ -123,9 +123,13 @@ CLAIMS = [
      and all(gone - new > 4 * (gone + new) ** 0.5 for gone, new in corrected_and_new())),
     ("no setting gains half a point with any seed",
      lambda: gains().shape == (5, 3) and gains().max(axis=None) < 0.5),
-    ("three make the result worse with all: label smoothing, inverse momentum cycling and β2.",
+    ("with label smoothing, inverse momentum cycling and β2 the result is worse with all.",
      lambda: set(gains().index[gains().max(axis=1) < 0])
      == {"label smoothing", "momentum that mirrors the LR", "β2 of 0.99, not 0.999"}),
+    ("Only β2 lies clearly outside the gray band.",
+     lambda: gains().index[
+         abs(gains().mean(axis=1)) > 1.05 * full_recipe_accuracies("assignment").std(ddof=1)
+     ].tolist() == ["β2 of 0.99, not 0.999"]),
     ("About weight decay and reflect padding the seeds disagree.",
      lambda: all(gains().loc[name].min() < 0 < gains().loc[name].max()
                  for name in ("decoupled weight decay", "mirrored border"))),

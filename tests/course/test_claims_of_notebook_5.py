@@ -145,8 +145,6 @@ CLAIMS = [
     ("only that of low resolution clearly stands out",
      TIMES.sub(1).abs().idxmax() == "low resolution first"
      and TIMES.sub(1).abs().nsmallest(5).max() < 0.2 < TIMES["low resolution first"] - 1),
-    ("By the first table AdamW's 8 epochs should take 6 % less",
-     TIMES["Muon"] * 8 / 7 == pytest.approx(0.94, abs=0.005)),
     ("At the end training is ahead again", (GAPS[:, -1] < 0).all()),
     ("Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 "
      "points on the Intel processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times "
@@ -159,7 +157,7 @@ CLAIMS = [
     ("whether of 0.4 points or of 0.8",
      [round(each.mean(), 1) for each in (FAIR, FAIR_AMD)] == [0.4, 0.8]),
     ("*Low resolution* is far below the noise", abs(SMALL.mean()) < NOISE / 4),
-    ("(All rivals had about a tenth more time.",
+    ("each rival took about a tenth longer, so the comparison favors the rivals, if anything.",
      all((stored_ablation(name)["time"].round(1) == 1.1).all()
          for name in (EQUAL_TIME, f"{EQUAL_TIME}-epyc"))),
     ("of five that were tried: 0.02, twice that of notebook 3",
