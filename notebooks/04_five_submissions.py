@@ -104,7 +104,7 @@ for setting, choice in SUBMISSIONS["eva4-s11"].chosen.items():
 # Three of the five also published what their run printed in each epoch. Printed numbers are evidence:
 # they can be recomputed.
 #
-# ### eva4-s11: to the last digit
+# ### eva4-s11: its LRs, recomputed
 #
 # The first lines of its log:
 
@@ -146,8 +146,8 @@ exercises.submissions.lr_of_each_epoch(lr_of_epoch)
 # </details>
 
 # %% [markdown]
-# So its LRs follow the stated formula. Our recipe of that name has the same LRs, and the same momenta,
-# to the last digit. (The accuracies in the log cannot be checked in this way: for those somebody has to
+# So its LRs follow the stated formula. Our recipe of that name has the same LRs, and the same momenta.
+# (The accuracies in the log cannot be checked in this way: for those somebody has to
 # train, with `s10 train --recipe eva4-s11`.)
 
 # %% tags=["nbval-check-output"]
@@ -286,12 +286,13 @@ for split in ("train", "test"):
 #
 # Now the measurement. Each entry of the list below is one thing in which a submission, as we rebuilt
 # it, differs from our recipe of notebook 3, switched on alone; only SGD needs an LR and a decay of its own,
-# and gets those of another run (see below). Some are *mistakes*: the code does not
-# do what it seems to do, or something (network, padding, peak, last LR) is not what the task asks for,
-# if only by a little. Others are *choices*: the task says "LRMAX = FIND", and of the READMEs that quote
-# the task, only that of era1-s10 quotes a request for Adam. (Notebook 0 lists Adam because of that README;
-# we count SGD as a choice all the same.) A choice is not wrong because ours is another one. In the code
-# both are called pitfalls.
+# and gets those of another run (see below). In the code all are called pitfalls, but there are two kinds:
+#
+# - *Mistakes*: the code does not do what it seems to do, or something (network, padding, peak, last LR) is
+#   not what the task asks for, if only by a little.
+# - *Choices*: the task says "LRMAX = FIND", and of the READMEs that quote the task, only that of era1-s10
+#   quotes a request for Adam. (Notebook 0 lists Adam because of that README; we count SGD as a choice all
+#   the same.) A choice is not wrong because ours is another one.
 
 # %% tags=["nbval-check-output"]
 from s10.submissions import PITFALLS
@@ -308,8 +309,9 @@ for name, pitfall in PITFALLS.items():
 #   or not at all. That of eva4-s11 prints a momentum, and LRs that suit SGD.
 # - A dagger (†) means that we chose it, as SGD for eva8-s8, or took it from the example in the README of
 #   eva6-s9, which is not that submission.
-# - SGD gets Nesterov momentum, and the LR (0.4) and the decay (5e-4) of David Page's DAWNBench entry (notebook
-#   3), which trained nearly this network. None of the five states these.
+# - SGD gets Nesterov momentum (a variant: the step is g + β · m in place of m), and the LR (0.4) and the
+#   decay (5e-4) of David Page's DAWNBench entry (notebook 3), which trained nearly this network. None of the
+#   five states these.
 # - Not listed, and so not in the sums below: what we left at PyTorch's defaults (no weight decay, no label
 #   smoothing, Adam's β2), cosines in place of straight lines, other LRMINs, dropout in two networks, black
 #   squares on half of the images, and in eva4-s11 one LR for each epoch and momenta down to 0.8.
@@ -472,7 +474,8 @@ exercises.submissions.lowest_loss(lowest)
 # </details>
 
 # %% [markdown]
-# (With label smoothing of 0.1, which our recipe has in training, it is ln(e + 9) − 0.91 = 1.55.) A loss
+# (The loss with label smoothing of 0.1, which our recipe minimizes, cannot fall below ln(e + 9) − 0.91 =
+# 1.55. The log and the figures show the one without, whose floor is 1.46.) A loss
 # near that alone proves nothing: every run passes it on its way down. The sign is a loss far too
 # high *for its accuracy*: in the log above, compare the last epoch of the softmax with the epoch in which
 # the recipe had about the same training accuracy. (In the stored seeds its loss is higher by 0.4 to 0.6.)
@@ -655,15 +658,19 @@ for name, submission in SUBMISSIONS.items():
         print(name, *s10.check_run(submission.history(), submission.recipe), sep="\n    ")
 
 # %% [markdown]
-# It finds the schedule that never moved, from the smooth curve alone, and the images that never moved,
-# from the gap. It also finds that eva4-s11's test loss is too small for its accuracy: a misclassified
-# image has a probability of at most ½ for its true class, so a loss of at least ln 2 = 0.69, and 8.6 % of
-# such images alone make a mean of 0.06. Times 512, the batch size, it would be 0.3, a usual loss: so it
-# was probably divided by the number of images, although it was already a mean over each batch. That is a
-# slip in what is printed, which cost nothing. And it finds the annihilation in eva8-s8's log; in our
-# recipe that showed no cost with two seeds. (Its last LR, 0.00022, lies a step beyond the end that we
-# fitted, 0.1482 / 10 / 50 = 0.00030: the scheduler was stepped after the last batch, too.) (The
-# thresholds were set after we had seen these logs; a new log is the real test.) Now the runs of this
+# It finds
+#
+# - the schedule that never moved, from the smooth curve alone, and the images that never moved, from the gap;
+# - that eva4-s11's test loss is too small for its accuracy: a misclassified image has a probability of at
+#   most ½ for its true class, so a loss of at least ln 2 = 0.69, and 8.6 % of such images alone make a mean
+#   of 0.06. Times 512, the batch size, it would be 0.3, a usual loss: so it was probably divided by the
+#   number of images, although it was already a mean over each batch. That is a slip in what is printed,
+#   which cost nothing;
+# - the annihilation in eva8-s8's log; in our recipe that showed no cost with two seeds. (Its last LR,
+#   0.00022, lies a step beyond the end that we fitted, 0.1482 / 10 / 50 = 0.00030: the scheduler was stepped
+#   after the last batch, too.)
+#
+# The thresholds were set after we had seen these logs; a new log is the real test. Now the runs of this
 # notebook:
 
 # %%
@@ -702,8 +709,8 @@ exercises.submissions.diagnose(diagnosis)
 # ```
 # A: slow from the start, smooth for most of the run, and still rising at the end: the LR was never high.
 # B: the training accuracy ends far above the test accuracy: the network sees nearly the same images again
-# and again. C: the accuracy is good, but the training loss stays above 1.55, the lowest possible one with
-# label smoothing.
+# and again. C: the accuracy is good, but the training loss stays above 1.46, the lowest that there
+# is (exercise 4.4).
 # </details>
 
 # %% [markdown]
