@@ -84,8 +84,8 @@ _ = (100 * shares[::-1]).plot.barh(figsize=(7, 2.2), xlabel="share of the time (
 
 # %% [markdown]
 # On a CPU the convolutions take most of the time, and their backward pass about twice as much as
-# their forward pass: it computes two gradients, that of the weights and that of the inputs. (A GPU we did
-# not measure.)
+# their forward pass: it computes two gradients, that of the weights and that of the inputs. (We did not
+# measure a GPU.)
 #
 # So it is convolutions that have to become cheaper. A convolution computes its output one number at a
 # time: the kernel lies on a small square of the input, in all input channels; each of its weights is
@@ -485,7 +485,7 @@ print("\nthe stored runs on cifar10, test minus training accuracy after each epo
 print(pd.DataFrame(gaps.round(1), seeds, epochs).to_string())
 
 # %% [markdown]
-# On CIFAR-10, in all three stored runs, the test accuracy is 2 to 9 points below the training accuracy
+# On CIFAR-10, in all three stored runs, the test accuracy is 2 to 8 points below the training accuracy
 # after epoch 3. A likely reason: at 32 × 32 everything is a third larger than in the images it was
 # trained on, and the running statistics are those of small images. Once it trains on large images, the
 # test accuracy overtakes: after epoch 5 it is above in all three. At the end training is ahead again.
@@ -497,14 +497,14 @@ here = (at_32 + at_24) / 2  # half of the steps with small images
 before = millions_of_multiplications(s10.CustomResNet(width=16))
 print(f"notebook 3: 24 epochs × {before:.0f} million multiplications for each image")
 print(f"here:        7 epochs × {here:.0f} million multiplications for each image")
-print(f"{7 * here / (24 * before):.0%} of the work, or {24 * before / (7 * here):.1f} times as much there")
+print(f"{7 * here / (24 * before):.0%} of the work: notebook 3 does {24 * before / (7 * here):.1f} times as much")
 
 # %% [markdown]
 # On two CPU cores, whole runs with the recipe of notebook 3 at that width took 3.4 times as long as
 # with this one (medians of three, `benchmarks/README.md`): about the factor of the work. An image costs
-# about as much as in notebook 3, thanks to trick 5, and there are fewer epochs. (How few epochs notebook
-# 3's network needs for 90 % nobody has tried. So this compares two recipes; what the tricks are worth it
-# does not say.)
+# about as much as in notebook 3, thanks to trick 5, and there are fewer epochs. (Nobody has tried how
+# few epochs notebook 3's network needs for 90 %. So this compares two recipes; it does not say what the
+# tricks are worth.)
 #
 # ## The gain of each trick
 #
@@ -550,15 +550,15 @@ plot_ablation(table, full.std(ddof=1))
 # two processors differ (their versions of PyTorch differ, too, and sums are rounded in another order). So do
 # not count on paired seeds to remove the noise. If they removed none, a difference of two runs would scatter
 # by √2 times the standard deviation of one, and the mean of three such differences by √(2/3) = 0.8 of it.
-# (A standard deviation of three runs is itself uncertain: on the AMD processor it is far smaller. We
-# take the larger one.) In units of this noise, a mean gain below 1 says nothing, one of about 2 *may* be a
-# gain, and one above 3 very likely *is* one:
+# In units of this noise, a mean gain below 2 says little, and one above 4 very likely *is* a gain. (The
+# limits are so wide because three runs tell a standard deviation only roughly: on the AMD processor it is far
+# smaller. We take the larger one, which is the gray band, too. The error bars are the `std` of the gains.)
 #
 # - *Muon* gains most, 0.8 to 1.4 points, more than 5 times the noise in the mean: a gain. But its
 #   rival is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. What Muon gains over a
 #   tuned one, this table cannot say.
-# - The *whitening layer*, *alternating flips* and *label smoothing* may gain something: about 1.7 times the
-#   noise. The first and the last do with each seed, flips with two of three.
+# - The *whitening layer*, *alternating flips* and *label smoothing* may gain something, about 1.7 times the
+#   noise; it cannot be told from nothing. The first and the last gain with each seed, flips with two of three.
 # - *Dirac initialization*, for which there was such a good reason, is below the noise, and the seeds
 #   disagree, from −0.29 to +0.55 points: this says nothing.
 # - *Low resolution* is below the noise, too; it costs accuracy with two seeds and gains some with the third.
@@ -577,8 +577,8 @@ for processor, name in (("Intel", "laptop-at-equal-time"), ("AMD", "laptop-at-eq
 
 # %% [markdown]
 # Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 points on the Intel
-# processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times the noise. Together: very likely a
-# gain; whether of 0.4 points or of 0.8, these runs do not tell. *Low resolution* is far below the
+# processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times the noise. Six signs agree by chance
+# in one case of 32. So it is very likely a gain; whether of 0.4 points or of 0.8, these runs do not tell. *Low resolution* is far below the
 # noise: seven epochs, the first half on small images, and six on large ones come out alike. (As measured,
 # each rival took about a tenth longer, so the comparison favors the rivals, if anything.)
 #
@@ -626,14 +626,15 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # %% [markdown]
 # With each seed, the run whose LR falls to its end is far ahead, by more than 6 points, after the same images
 # and the same number of steps. (Where the LR stays high, the accuracy also depends more on the seed: look
-# at the thin lines.) A likely reason: each batch's gradient is noisy, so at a high LR the
-# weights keep jumping around the bottom of the valley, and batch norm's running statistics lag behind
+# at the thin lines.)
+#
+# A likely reason: each batch's gradient is noisy, so at a high LR the weights keep jumping around the bottom of the valley, and batch norm's running statistics lag behind
 # them; when the LR falls, both settle. The jumping shows in the training accuracy, too, where batch norm
 # uses the batch's own statistics: in the printed lines of epoch 2 it differs by about 4 points, although
-# it is a mean over the epoch. (How much of the rest is due to the running statistics, and how much to the
-# test on larger images than those of the training, we did not measure.) So the accuracy *in the middle of
-# a run* says little about where it will end: a run of 7 epochs looks bad after 2, and a run of 2 epochs
-# has finished by then. Two consequences:
+# it is a mean over the epoch.
+#
+# So the accuracy *in the middle of a run* says little about where it will end: a run of 7 epochs looks bad
+# after 2, and a run of 2 epochs has finished by then. Two consequences:
 #
 # - Never compare runs of different lengths at the same epoch, nor stop a run early and call the result
 #   its accuracy. Say how long the schedule was.

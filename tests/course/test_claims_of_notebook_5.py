@@ -97,8 +97,8 @@ CLAIMS = [
      "93.72 to 94.09 %",
      (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 8)
      and [round(pick(ASSIGNMENT), 2) for pick in (min, max)] == [93.72, 94.09]),
-    ("the test accuracy is 2 to 9 points below the training accuracy after epoch 3",
-     -GAPS[:, 2].max() > 2 and -GAPS[:, 2].min() < 9),
+    ("the test accuracy is 2 to 8 points below the training accuracy after epoch 3",
+     -GAPS[:, 2].max() > 2 and -GAPS[:, 2].min() < 8.5),
     ("after epoch 5 it is above in all three", len(GAPS) == 3 and (GAPS[:, 4] > 0).all()),
     ("took 3.4 times as long",
      round(seconds("assignment --width 16") / seconds("laptop"), 1) == 3.4),
@@ -126,11 +126,11 @@ CLAIMS = [
      stored_ablation("laptop")["ingredient"][0] == "Muon"
      and [round(pick(gains("Muon")), 1) for pick in (min, max)] == [0.8, 1.4]
      and int(gains("Muon").mean() / NOISE) == 5),
-    ("The *whitening layer*, *alternating flips* and *label smoothing* may gain something: about "
-     "1.7 times the noise.",
+    ("The *whitening layer*, *alternating flips* and *label smoothing* may gain something, about "
+     "1.7 times the noise",
      all(gains(name).mean() / NOISE == pytest.approx(1.7, abs=0.1)
          for name in ("whitening layer", "alternating flips", "label smoothing"))),
-    ("The first and the last do with each seed, flips with two of three.",
+    ("The first and the last gain with each seed, flips with two of three.",
      [(gains(name) > 0.15).sum() for name in
       ("whitening layer", "label smoothing", "alternating flips")] == [3, 3, 2]),
     ("is below the noise, and the seeds disagree, from −0.29 to +0.55 points",

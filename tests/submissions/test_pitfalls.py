@@ -119,7 +119,7 @@ def test_what_a_readme_does_not_say_is_called_inferred():
     """eva6-s9 explains Smith's example; it does not say what it used itself."""
     assert PITFALLS["LRMAX 0.8"].mark("eva6-s9") == "†"
     assert PITFALLS["SGD instead of Adam"].mark("eva8-s8") == "†"
-    assert PITFALLS["SGD instead of Adam"].mark("eva4-s11") == "*"
+    assert PITFALLS["SGD instead of Adam"].mark("eva4-s11") == "†"
     assert PITFALLS["annihilation"].mark("eva8-s8") == "*"
     assert PITFALLS["schedule stepped once an epoch"].mark("era1-s10-strided") == "*"
     assert PITFALLS["no padding before the crop"].mark("era1-s10-strided") == ""
