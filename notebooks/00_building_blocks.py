@@ -239,8 +239,8 @@ exercises.blocks.adam_step(adam_step)
 #
 # **Your prediction first**: the gradient is 1 in every step. The momentum β goes from 0.85 to 0.95.
 # How many times longer are the steps then, once m has settled, with SGD and with Adam (β1)? Both
-# answers follow from the formulas above. Harder, a thought to keep in mind while you read the output: if
-# the gradients are noise, do Adam's steps get longer or shorter with a larger β1?
+# answers follow from the formulas above. Harder (no variable, just decide): if the gradients are noise, do
+# Adam's steps get longer or shorter with a larger β1?
 
 # %%
 my_factor_sgd = None
@@ -287,7 +287,10 @@ print("mean |step| / LR\n" + table.round(3).to_string(index=False))
 figure, panels = plt.subplots(1, 2, figsize=(8, 3))
 for axes, kind in zip(panels, kinds):
     bars = table[table["gradient"] == kind].pivot(index="optimizer", columns="β", values="mean")
+    bars = bars.loc[list(optimizers)]
     bars.plot.bar(ax=axes, rot=0, xlabel="", ylabel="|step| / LR", title=f"gradient: {kind}")
+    for group in axes.containers:
+        axes.bar_label(group, fmt="%.2f")
 plt.show()
 for name, guess in (("SGD", my_factor_sgd), ("Adam", my_factor_adam)):
     shorter, longer = table.query("gradient == 'always 1' and optimizer == @name")["mean"]
@@ -364,8 +367,7 @@ print(exercises.compare_guess("closer to 0 with Adam and L2", my_smaller, closer
 # %% [markdown]
 # ## Label smoothing
 #
-# (Not asked for by the assignment either; the training of notebook 3 has it, and notebook 5 more of it.) The
-# network gives one number z for each class, its *logit*. The softmax turns the logits into
+# The network gives one number z for each class, its *logit*. The softmax turns the logits into
 # probabilities p, each eᶻ divided by the sum of all eᶻ, and the *cross-entropy* compares them with
 # targets t: −Σ t · ln p, summed over the classes. Usually t is 1 for the true class and 0 for the
 # others. The loss then keeps falling as the logit of the true class grows, and never reaches a
@@ -374,7 +376,8 @@ print(exercises.compare_guess("closer to 0 with Adam and L2", my_smaller, closer
 # *Label smoothing* of ε takes ε from the 1 and shares it out equally among all classes, including the
 # true one. (This ε has nothing to do with Adam's.) For ε = 0.1 and ten classes t is 0.91 for the true
 # class and 0.01 for the other nine. The loss is lowest when p = t. So the network need not become ever
-# more confident about the training images, which often helps on new ones.
+# more confident about the training images, which often helps on new ones. (The assignment does not ask
+# for it either; the training of notebook 3 has it, and notebook 5 more of it.)
 
 # %% [markdown]
 # ### Exercise 0.2
@@ -426,8 +429,8 @@ plt.show()
 # %% [markdown]
 # ## Batch norm
 #
-# Each layer's output is the next one's input. In a deep stack their scale can drift, up or down, from
-# layer to layer, and what all images have in common can come to outweigh what tells them apart. The output of a convolution has several *channels*, one for each of
+# Each layer's output is the next one's input. In a deep stack what all images have in common can
+# come to outweigh what tells them apart; their scale can drift, too, from layer to layer. The output of a convolution has several *channels*, one for each of
 # its filters. *Batch norm* ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) measures each
 # channel's mean and variance over the batch, height and width, and standardizes it:
 #
@@ -553,7 +556,7 @@ plt.show()
 # **Your prediction first**: order the first three from best to worst.
 
 # %%
-my_order = None  # the names "train, sorted", "train, mixed" and "eval", best first
+my_order = None  # best first, such as "train, sorted > eval > train, mixed"
 
 # %%
 def draw_points(count):
@@ -722,7 +725,8 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. (Adam would make up for
-# that, were it not for its ε of 10⁻⁸, far above these gradients: its steps, too, are short there.) With shortcuts the first layer gets a sixth to a third.
+# that, were it not for its ε of 10⁻⁸, which is ten times a single weight's gradient there and more (the figure
+# shows the norm over the 2,304 weights of a layer): its steps, too, are short.) With shortcuts the first layer gets a sixth to a third.
 # (The last ones get more, since a layer's gradient also grows with its input, and sums grow from layer
 # to layer.) Every layer of the residual network gets a larger gradient than any layer of the plain one.
 #

@@ -110,8 +110,8 @@ def annihilation() -> Figure:
     ends = {}
     figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
-        ("with annihilation (PyTorch's default)", PYTORCH_DEFAULT, MARK, 2.6),
-        ("without, to LRMIN", 1, TRAIN, 1.6),
+        ("PyTorch's default, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
+        ("the assignment's, to LRMIN", 1, TRAIN, 1.6),
     ):
         one_cycle = partial(
             RECIPE.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH, final_lr=RECIPE.lr_min / factor
