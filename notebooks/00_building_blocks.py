@@ -725,8 +725,9 @@ print(exercises.compare_guess("plain, first / last", my_ratio, middle, factor=Tr
 # %% [markdown]
 # Without batch norm, the first layer of the plain network gets one to three millionths of the last
 # one's gradient: with SGD and one LR for all layers it learns next to nothing. (Adam would make up for
-# that, were it not for its ε of 10⁻⁸, which is ten times a single weight's gradient there and more (the figure
-# shows the norm over the 2,304 weights of a layer): its steps, too, are short.) With shortcuts the first layer gets a sixth to a third.
+# that, were it not for its ε of 10⁻⁸, ten times a single weight's gradient there and more; the figure shows
+# the norm over a layer's 2,304 weights. So its steps, too, are short.) With shortcuts the first layer gets a
+# sixth to a third.
 # (The last ones get more, since a layer's gradient also grows with its input, and sums grow from layer
 # to layer.) Every layer of the residual network gets a larger gradient than any layer of the plain one.
 #
