@@ -81,7 +81,8 @@ print(f"difference {deep - shallow:+.3f} – you said: {my_answer}")
 # %% [markdown]
 # **Is my number normal?** The same was run with three seeds and stored. The curves are yours, one value
 # for each epoch; the short lines at their ends are the stored losses; the title has their differences, seed
-# by seed. ("Usual" is where 19 of 20 further runs should lie, as in notebook 2.)
+# by seed. ("Usual" is where 19 of 20 further runs should lie, and the same seed can end elsewhere on another
+# machine, as in notebook 2.)
 
 # %% jupyter={"outputs_hidden": true}
 print(reference.compare_experiment("depths", final, short, dataset.name))
@@ -91,7 +92,7 @@ env.add_caption(figures.degradation(depth_table, stored), "networks of 16 channe
 # %% [markdown]
 # On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the
 # three seeds, in *training*. With shortcuts the two are close, within 0.1, and the seeds disagree about which
-# is lower; so a single run cannot tell. Shortcuts remove most or all of the harm, although they add
+# is lower; so the answer is that nobody can tell from one run, yours included. Shortcuts remove most or all of the harm, although they add
 # nothing that could be learned: both deep networks have equally many weights. To show that depth *helps*,
 # one has to train longer.
 #
@@ -158,7 +159,8 @@ figures.network()
 # %% [markdown]
 # Here is your own copy, to change as you like. First the pieces. A convolution with kernel 3,
 # stride 1 and padding 1 keeps height and width. It has no bias, since the batch norm after it
-# ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) subtracts any constant:
+# ([Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)) subtracts any constant
+# (a max pooling in between passes it on):
 
 # %%
 import torch
@@ -501,8 +503,9 @@ env.add_caption(s10.plot_curves(history))
 # %% [markdown]
 # Three things to look for:
 #
-# - While the LR is large, the test curve jumps, and the training curve does not. A likely reason: the
-#   weights move far in each step, and batch norm's running statistics, used only in the test, lag behind.
+# - While the LR is large, the test curve jumps, and the training curve does not. One reason: a training point
+#   is a mean over a whole epoch, a test point shows the weights of one moment. Probably another: batch norm's
+#   running statistics, used only in the test, lag behind weights that move far in each step.
 # - In the last epochs the LR falls to almost nothing, and so do the jumps: in each of the last two the test
 #   curve moves by less than a point; the last epoch is the best or close to it.
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
@@ -547,12 +550,13 @@ plot_ablation(table, full.std(ddof=1))
 # A surprise: no setting gains half a point with any seed, and with label smoothing, inverse momentum
 # cycling and β2 the result is worse with all. About weight decay and reflect padding the seeds disagree.
 # These are not five independent findings: all five gains share the same three runs of the full recipe, and
-# three seeds agree by chance in one case of four. Only β2 lies clearly outside the gray band. Yet label smoothing had stood out by 0.6 points on held-out training images, in *one run*
+# three seeds agree by chance in one case of four. (The gray band says only how far single runs scatter; β2
+# is the only one clearly outside it.) Yet label smoothing had stood out by 0.6 points on held-out training images, in *one run*
 # for each setting (`results/recipe-search.csv`); padding and β2 had not been tried at all. The best of
 # many single runs is partly the luckiest. And for label smoothing there is a second reason: regularization
 # helps a network that overfits, and this narrow one hardly does. Its training accuracy ends at 92 %
 # (on augmented images); at width 64 it ends near 99 % (`results/cifar10-width64-h200`). At width 64 the
-# ablation has not been measured, and three seeds cannot tell a gain of a tenth of a point from none.
+# ablation has not been measured. And three seeds cannot tell a gain of a tenth of a point from none.
 #
 # Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
 # settings, the accuracy on them would no longer tell what to expect of new images.
@@ -691,6 +695,10 @@ if full_width:
     display(s10.plot_misclassified(dataset.test_images, full_width, count=10))
 
 # %% [markdown]
+# In both networks cats and dogs lead, and trucks taken for automobiles. Of the wide network's mistakes most
+# are the narrow one's, too (in the stored output 426 of 595): it is the images that are hard, not only the
+# network that is small.
+#
 # ## What the network looks at
 #
 # The *first layer* works on pixels, so its filters can be shown as images of 3 × 3 pixels. Look for edges,
@@ -748,12 +756,13 @@ env.add_caption(plot_heat(dataset.test_images[index], heat, names))
 
 # %% [markdown]
 # Top: the eight most confident mistakes, with their numbers among the test images. Middle: the same in
-# gray, under the map for the class that the network names, from no color (no evidence) over yellow to
-# dark red (most evidence). Bottom: the map for the label; no color at all if there is no evidence for it.
-# Again each map is scaled to its own maximum, so compare places, not colors between maps: dark red in the
+# gray, under the map for the class that the network names, from no color over yellow to dark red (most
+# evidence). Bottom: the map for the label. Where there is no color, what speaks against the class weighs as much
+# as what speaks for it, or more. Again each map is scaled to its own maximum, so compare places, not colors between maps: dark red in the
 # bottom row may stand for little. Layer 3 has only 4 × 4 positions, so the maps are coarse, and each
 # position depends on the whole image. Try `model.layer2`: 8 × 8 positions, each of which sees at most
-# 20 × 20 pixels.
+# 20 × 20 pixels. (The max pooling after layer 3 passes on only the largest value of each map, so a colored
+# place need not have counted in the end.)
 #
 # ### One mistake, read aloud
 
@@ -769,8 +778,8 @@ names = [f"#{first}", f"as {dataset.classes[answer]}", f"as {dataset.classes[lab
 env.add_caption(plot_heat(image, maps, names, columns=3, size=2.2))
 
 # %% [markdown]
-# On the left is the image, beside it its map for the class that the network names and its map for the
-# label: what is at the reddest place? If you would give the image another label than the data set does, the
+# On the left is the image, then the map for the class that the network names, then the map for the label: what
+# is at the reddest place? (In the stored output: the middle of the animal. For "dog" nothing is colored.) If you would give the image another label than the data set does, the
 # mistake may be the label's. A map shows *where*, not *what*: whether it was color, shape or background,
 # you find out by changing the image and asking again.
 #
@@ -804,7 +813,7 @@ for views in (2, 6):
 # ## Save it, and ask it about a picture of your own
 #
 # `state_dict()` is a dictionary of all weights and running statistics. The file does not contain the
-# network's code: to load it, make the same network first.
+# network's code: to load it, make the same network first. (If you trained your own copy, that is `MyResNet()`.)
 
 # %%
 from pathlib import Path
@@ -921,9 +930,9 @@ print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# On 2,000 test images an accuracy of 60 % has a standard error of 1.1 points, and three seeds agree by
-# chance alone in one case of four. So differences of about that size, as in the stored output, are at most
-# a hint. What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
+# For scale: on 2,000 test images an accuracy of 60 % has a standard error of 1.1 points, and three seeds agree
+# by chance alone in one case of four. So differences of about a point, as in the stored output, are at most a
+# hint. What helps in 5 epochs on 10,000 images need not help in 24 on 50,000: to find out, train with
 # `recipe` in place of `short`, on `dataset` (on `dataset.hold_out(5000)` if it is to choose a setting).
 #
 # ## Recap
