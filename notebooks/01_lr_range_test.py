@@ -19,7 +19,7 @@
 # **You need** Python and a little PyTorch: tensors, a model, a loss, an optimizer. Notebook 0 explains
 # batch norm, momentum, Adam and weight decay.
 #
-# **Time** to run all cells: about 7 minutes on 2 CPU cores with bf16 instructions, about 13 without
+# **Time** to run all cells: about 8 minutes on 2 CPU cores with bf16 instructions, about 14 without
 # (both measured, with a quarter of the network's width); on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
