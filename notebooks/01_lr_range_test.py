@@ -93,8 +93,7 @@ print("std     ", dataset.std)
 #    may extend beyond the edge).
 #
 # The assignment asks for them as a pipeline of [albumentations](https://albumentations.ai), which
-# takes one image at a time. What the steps gain shows in long runs, not in the short ones of this
-# notebook (see "Go on"). Here they are, each row the same image ten times:
+# takes one image at a time. Here are its steps, each row the same image ten times:
 
 # %%
 from s10.transforms import albumentations_pipeline
@@ -241,8 +240,8 @@ plt.show()
 
 # %% [markdown]
 # With the smallest LR the run ends before anything is learned. With the middle one the loss falls. With
-# the largest it shoots up to a hundred times that of a guess, comes back, and shoots up once more: the steps
-# are too long and jump over the valley that they should descend into, like those of the ball of notebook 0.
+# the largest (in the stored output) it shoots up to a hundred times that of a guess, comes back, and shoots up
+# once more: the steps are too long and jump over the valley that they should descend into, like those of the ball of notebook 0.
 # (Unlike the ball it comes back; *The right side* below says why.)
 #
 # **A range test** ([Smith 2015](https://arxiv.org/abs/1506.01186)) finds LRs that work in one short
@@ -263,8 +262,8 @@ figures.lr_range_anatomy()
 # - **The valley** of this curve (not that of notebook 0's ball): the LRs with at least nine tenths of
 #   the fall done. Its middle need not be its lowest point.
 # - **The right side**, after the valley. The LR is too large, and the loss rises and jumps about. It
-#   need not grow for ever: batch norm (notebook 0) rescales the activations of each convolution,
-#   however large its weights have become. (The last layer has none, so the loss can still shoot up.)
+#   need not grow for ever: a step of Adam is about LR at most, however steep the loss; and batch norm (notebook
+#   0) rescales the activations of each convolution, however large its weights have become. (The last layer has none, so the loss can still shoot up.)
 #
 # **Each point contains all earlier training.** The loss at an LR is that of a network which has
 # already taken all the smaller steps. So the test does not say what an LR does from the start.
@@ -357,23 +356,23 @@ for seed, curve in found.curves.groupby("seed"):
 # %% [markdown]
 # ## Reading the curve
 #
-# In the range tests that are stored in the repository (CIFAR-10, three seeds) each seed begins above
-# ln 10, falls below it between 1e-4 and 4e-4, and is lowest at 0.0066, 0.0087 or 0.0050.
+# In the stored output (CIFAR-10, three seeds) each seed begins above ln 10, falls below it between 1e-4 and
+# 4e-4, and is lowest at 0.0066, 0.0087 or 0.0050.
 #
 # **LRMIN** is the first LR with a tenth of the fall done. That is not where the network begins to learn:
 # there it only becomes less wrong. A small LRMIN does no harm, as the LR leaves it at once (notebook 2).
 #
-# **LRMAX** is the middle of the valley on the log scale. At its left edge the network would learn well,
-# but slowly. At its right edge training has begun to fail, and the test, where each LR acts for one
-# batch only, is kind to large LRs: in training the LR stays there for hundreds of batches. The middle
-# keeps away from both.
+# **LRMAX** is the middle of the valley on the log scale. With the LR of its left edge the network may learn
+# slowly. At its right edge the loss begins to rise again, and the test, where each LR acts for one batch
+# only, is kind to large LRs: in training the LR stays there for hundreds of batches. The middle is a cautious
+# choice between the two.
 #
 # Many tools take the LR at the steepest slope instead. That is how published solutions of this very
-# assignment (notebook 4) arrived at suggestions from 4.3e-4 to 5.5e-2. The fall is nearly straight on this axis,
-# so a little noise decides which point is steepest; and the valley is flat, so noise decides which point
-# is lowest. The middle of two crossings, on the valley's two sides, was steadier: in the stored tests it
-# moves by a factor of 1.4 from seed to seed, the LR of the lowest loss by 1.7, that of the steepest slope by
-# 2.7. (LRMIN, a single crossing where the curve is still flat, moves by 2.0.)
+# assignment (notebook 4) arrived at suggestions from 4.3e-4 to 5.5e-2. In the stored output the loss is still
+# above ln 10 there with two of the three seeds: the steepest slope marks where the network *unlearns* being
+# confidently wrong. And the fall is nearly straight on this axis, so a little noise decides which point is
+# steepest: from seed to seed LRMAX moves by a factor of 1.4, the LR of the lowest loss by 1.7, that of the
+# steepest slope by 2.7. (LRMIN, a single crossing where the curve is still flat, moves by 2.0.)
 
 # %% [markdown]
 # And in your run? `lr_max` and `lr_min` are our rule's, `steepest` is the LR at the steepest slope of the
@@ -385,8 +384,8 @@ for column in ("lr_min", "lr_max", "steepest"):
     print(f"{column:9s} largest / smallest = {found.spread(column):.1f}")
 
 # %% [markdown]
-# **Is my number normal?** The repository keeps range tests of the same kind (in `results/`). (The stored
-# output of this notebook is that same test, so here the numbers agree.)
+# **Is my number normal?** Compare with the range test that the repository keeps. (The stored output is that
+# same test, so there the numbers agree; yours will differ a little.)
 
 # %%
 for name, value in (("lr_max", found.lr_max), ("lr_min", found.lr_min)):
@@ -418,8 +417,8 @@ exercises.lr_range.where_the_fall_begins(where_the_fall_begins)
 
 # %% [markdown]
 # ### Exercise 1.5
-# Now the rule for LRMAX. On a smoothed curve the valley is in one piece: the LRs with at least nine tenths
-# of the fall done. Find its two edges, the first and the last of these LRs, and return their middle *on the
+# Now the rule for LRMAX. Assume that the valley is in one piece: the LRs with at least nine tenths of the
+# fall done. Find its two edges, the first and the last of these LRs, and return their middle *on the
 # log scale*, as LRs are compared by their ratio.
 
 # %% tags=["exercise-1.5"]
@@ -516,10 +515,11 @@ print(reference.compare_lr(
 #
 # The two kinds ask different questions. The first: at which LRs is the loss low once the LR has grown to
 # them? The second: which LR does a new network tolerate from its first step on? That may be a smaller
-# one, which is one reason for the slow rise of the one-cycle policy (notebook 2). But the two tests
-# also differ in length, measure and rule, and the LRs of the second are far apart: of three stored
-# seeds, two gave 0.0027 and one the next LR, 0.0054. So take neither for more exact than a factor of two,
-# even where all seeds of one agree.
+# one, which is one reason for the slow rise of the one-cycle policy (notebook 2). At an LR of 0.5, say, the
+# first test's loss is below that of a guess, since it keeps what smaller LRs have taught; a new network stays
+# at 10 %. But the two tests also differ in length, measure and rule, and the LRs of the second are far apart: of three stored
+# seeds, two gave 0.0027 and one the next LR, 0.0054. So trust neither to better than a factor of two, even
+# where all seeds of one agree.
 
 # %%
 print(f"range test, batch by batch  {found.lr_max:.2g}")
@@ -547,10 +547,11 @@ print(f"LRMIN: {found.lr_min:.2g}, {closer.lr_min:.2g}, the recipe's {recipe.lr_
 # of 0.01 with two and behind with one. With 0.02 the accuracy was lower with two of the three seeds. From
 # 0.0027 to 0.01, a factor of four, the means differ by less than 0.2 points, and another seed moves the
 # result by up to 0.4. So the range test, at a quarter of the width, points into a range in which the exact
-# LR hardly matters. (Whether LRs below 0.0027 are worse was not tried.)
+# LR hardly matters, and it is a cautious guide: 0.02, beyond the right edge of the valley, costs 0.3 points on
+# average. (Whether LRs below 0.0027 are worse was not tried.)
 #
 # Why then does the recipe take 0.01? It was chosen earlier, from one run for each setting at a quarter
-# of the width, where 0.005 and 0.01 came out alike, and has stayed so that all stored runs can be compared.
+# of the width, where 0.005 and 0.01 came out alike, and was kept so that all stored runs can be compared.
 # If anything, smaller LRs are better: 0.0027 was never behind it. So **in your own submission take what you
 # found, about 0.005**: that answers the assignment's "LRMAX: to be found by experiment".
 
@@ -642,8 +643,8 @@ env.add_caption(plot_schedules(table, by="variant"))
 # </details>
 # <details><summary>7. In the test batch by batch, why the middle of the valley and not its right edge?</summary>
 #
-# At the right edge training begins to fail, and each LR acts for one batch only: in a real run it
-# would act for hundreds. The middle keeps away from that, and from the slow left edge.
+# At the right edge the loss begins to rise, and each LR acts for one batch only: in a real run it would act
+# for hundreds. The middle is the cautious choice between that and the left edge, which may be slow.
 # </details>
 # <details><summary>8. Two LRs give 94.0 and 93.8 % with one seed each. Which is better?</summary>
 #

@@ -49,6 +49,17 @@ def spreads():
     return [round(value, 1) for value in values]
 
 
+def unlearning():
+    """At the steepest slope two of the three seeds are still above the loss of a guess."""
+    found = json.loads((RESULTS / "lr-range-cifar10-width16" / "lr_range.json").read_text())
+    curves = range_test_curves()
+    losses = [
+        np.interp(np.log(choice["steepest"]), np.log(curves.index), curves[seed])
+        for seed, choice in enumerate(found["choices"])
+    ]
+    return (np.array(losses) > np.log(10)).sum() == 2
+
+
 def by_epoch():
     """LRMAX of each seed of the stored range test by epochs."""
     rows = json.loads((ROOT / "s10" / "course" / "reference.json").read_text())["lr_range"]
@@ -138,8 +149,14 @@ def the_fall_brings_the_lead():
 STATEMENTS = [
     ("01", "each seed begins above ln 10, falls below it between 1e-4 and 4e-4, and is lowest "
      "at 0.0066, 0.0087 or 0.0050.", starts_above_a_guess),
-    ("01", "in the stored tests it moves by a factor of 1.4 from seed to seed, the LR of the "
-     "lowest loss by 1.7, that of the steepest slope by 2.7. (LRMIN, a single crossing where the "
+    ("01", "In the stored output the loss is still above ln 10 there with two of the three seeds",
+     unlearning),
+    ("01", "At an LR of 0.5, say, the first test's loss is below that of a guess",
+     lambda: (range_test_curves().loc[0.48:0.52] < np.log(10)).all(axis=None)),
+    ("01", "0.02, beyond the right edge of the valley, costs 0.3 points on average.",
+     lambda: round(held_out().mean(axis=1).diff().loc[0.02], 1) == -0.3),
+    ("01", "from seed to seed LRMAX moves by a factor of 1.4, the LR of the lowest loss by 1.7, "
+     "that of the steepest slope by 2.7. (LRMIN, a single crossing where the "
      "curve is still flat, moves by 2.0.)", lambda: spreads() == [1.4, 1.7, 2.7, 2.0]),
     ("01", "LRMIN** is the first LR with a tenth of the fall done.", lambda: ONSET_FRACTION == 0.1),
     ("01", "LRs with at least nine tenths of the fall done.", lambda: NEARLY_DONE == 0.9),
