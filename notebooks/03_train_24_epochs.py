@@ -858,7 +858,7 @@ s10.predict(loaded, own_pictures(), dataset).plot()
 #
 # - a package with the network in `custom_resnet.py`, the augmentation and the training loop: a folder
 #   with these files and an `__init__.py`, and beside it a `pyproject.toml`. Pushed to GitHub it can be
-#   installed with `pip install git+https://github.com/YOU/YOUR_REPOSITORY`. The whole `pyproject.toml`:
+#   installed with `pip install git+` and the repository's address. The whole `pyproject.toml`:
 #
 #   ```toml
 #   [project]
