@@ -20,9 +20,8 @@
 # **You need** notebooks 0 to 2: batch norm, momentum, weight decay and label smoothing are taught in
 # notebook 0, LRMIN and LRMAX in notebook 1, the one-cycle schedule in notebook 2.
 #
-# **Time** to run all cells: about 17 minutes on 2 CPU cores with bf16 instructions, about 37 without
-# (the first measured, the second estimated), with a quarter of the network's width, which is chosen
-# automatically; on Colab's T4 GPU about 8, at full width (estimated). Add an hour for the exercises. If
+# **Time** to run all cells: about 17 minutes on 2 CPU cores with bf16 instructions, about 29 without
+# (both measured, with a quarter of the network's width, which is chosen automatically); on Colab's T4 GPU about 8, at full width (estimated). Add an hour for the exercises. If
 # CIFAR-10 cannot be downloaded, drawn shapes are used.
 
 # %% [markdown]
