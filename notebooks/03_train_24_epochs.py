@@ -683,7 +683,8 @@ env.add_caption(
 )
 
 # %% [markdown]
-# For comparison, the confusion matrix of the full-width network and its most confident mistakes. (Nothing
+# For comparison, the confusion matrix of the full-width network and its most confident mistakes. (The
+# darkest color stands for the largest count in each matrix, so compare the numbers, not the colors. Nothing
 # is shown here for data other than CIFAR-10.)
 
 # %%

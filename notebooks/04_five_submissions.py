@@ -312,9 +312,6 @@ for name, pitfall in PITFALLS.items():
 # - SGD gets Nesterov momentum (a variant: the step is g + β · m in place of m), and the LR (0.4) and the
 #   decay (5e-4) of David Page's DAWNBench entry (notebook 3), which trained nearly this network. None of the
 #   five states these.
-# - Not listed, and so not in the sums below: what we left at PyTorch's defaults (no weight decay, no label
-#   smoothing, Adam's β2), cosines in place of straight lines, other LRMINs, dropout in two networks, black
-#   squares on half of the images, and in eva4-s11 one LR for each epoch and momenta down to 0.8.
 # - "L2" is weight decay as a part of the gradient, "annihilation" a fall of the LR far below LRMIN
 #   (notebooks 0 and 2).
 # - The "std of single images" is the mean of the standard deviations *within* each image. A single image
@@ -552,8 +549,10 @@ print(demonstration[["pitfall", "test", "cost"]].round(2).to_string(index=False)
 #
 # Most submissions differ in several things at once. Do their costs add up to what each lost in all, its
 # "whole"? Two kinds are not counted: an LRMAX that belongs to SGD, and what a schedule stepped once an
-# epoch never reaches (its LRMAX and its annihilation). All at a quarter of the width, the whole with
-# seed 0:
+# epoch never reaches (its LRMAX and its annihilation). Nor does the list have everything: what we left
+# at PyTorch's defaults (no weight decay, no label smoothing, Adam's β2), cosines in place of straight lines,
+# other LRMINs, dropout in two networks, black squares on half of the images, and in eva4-s11 one LR for each
+# epoch and momenta down to 0.8. All at a quarter of the width, the whole with seed 0:
 
 # %% tags=["nbval-check-output"]
 print(measured.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
@@ -567,10 +566,9 @@ print(f"\n{mended['name']}: {len(parts)} parts, their sum {cost[parts].sum():.1f
 
 # %% [markdown]
 # In the first row the difference is noise; in the others the whole is 2.6 to 6.3 points more than the sum
-# (one seed). That says little, since the whole contains what the list leaves out: no label smoothing,
-# cosines, dropout and the rest, and in eva4-s11 and eva8-s8 no weight decay, and their own LRMAX with an
-# optimizer that we chose. (We did not measure why it is most in era1-s10-strided.) The last line is the
-# interesting one: there the whole is far *less* than its parts.
+# (one seed). That says little, since the whole contains what the list leaves out, and in eva4-s11 and
+# eva8-s8 their own LRMAX with an optimizer that we chose. (We did not measure why it is most in
+# era1-s10-strided.) The last line is the interesting one: there the whole is far *less* than its parts.
 #
 # That line is the dashed run. Only the stepping is mended, all else is as published: L2 of 0.01, no
 # padding, two branches, the wrong std, LRMAX 0.0019, annihilation. Together they cost less than 2 points.

@@ -151,6 +151,8 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
     stored_values = stored_experiment(name, recipe, data)
     if not stored_values:
         return f"There is no such stored experiment of width {recipe.width} on {data}."
+    is_loss = name == "depths"
+    unit = "" if is_loss else " %"
     lines = []
     for variant, value in values.items():
         seeds = stored_values.get(variant)
@@ -159,10 +161,14 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
             continue
         words = {-1: "below what is usual", 0: "normal", 1: "above what is usual"}
         # No loss is negative; and these losses may be above 1, but no accuracy.
-        low, high = np.clip(prediction_interval(seeds), 0, np.inf if name == "depths" else 1)
+        low, high = np.clip(prediction_interval(seeds), 0, np.inf if is_loss else 1)
+        yours, least, most, low, high = (
+            f"{number:.4f}" if is_loss else f"{100 * number:.2f}"
+            for number in (value, min(seeds), max(seeds), low, high)
+        )
         lines.append(
-            f"{variant} on {data}: yours {value:.4f}, {len(seeds)} stored seeds {min(seeds):.4f} "
-            f"to {max(seeds):.4f}, usual {low:.4f} to {high:.4f}: {words[side(value, seeds)]}"
+            f"{variant} on {data}: yours {yours}, {len(seeds)} stored seeds {least} to {most}, "
+            f"usual {low} to {high}{unit}: {words[side(value, seeds)]}"
         )
     return "\n".join(lines)
 

@@ -199,7 +199,9 @@ def test_the_short_experiments_are_judged(name, epochs, data):
     assert "above what is usual" in first
     assert "not stored" in second
     for line, values in zip(lines, entry["values"].values(), strict=True):
-        low, high = map(float, re.search(r"usual ([\d.]+) to ([\d.]+):", line).groups())
+        low, high = map(float, re.search(r"usual ([\d.]+) to ([\d.]+)[ %]*:", line).groups())
+        if name != "depths":  # accuracies, in percent
+            low, high = low / 100, high / 100
         expected = reference.prediction_interval(values)
         assert low == pytest.approx(max(0, expected[0]), abs=1e-4)
         assert high == pytest.approx(expected[1], abs=1e-4) or high == 1 < expected[1]
