@@ -76,12 +76,13 @@ figures.five_networks()
 # %% [markdown]
 # ### Schedules
 #
-# Each is one cycle, with a peak in or near epoch 5. What differs most is its height: LRMAX is 0.0019 in one
-# README, for Adam, and 0.8 in another's example, which is Smith's, for SGD. That is no contradiction, since
-# an LR means nothing without its optimizer: SGD moves a weight by LR × gradient, and gradients here are
-# small; Adam divides the gradient by its usual size first, so that it moves each weight by up to about
-# the LR itself, whatever the gradient's size. (The figure shows what the READMEs state, for eva6-s9 its
-# example. The LRs of eva8-s8 are those of its log; and what a README leaves open, we chose.)
+# Each is one cycle, with a peak in or near epoch 5. What differs most is its height: LRMAX is 0.0019 in
+# one README, for Adam, and 0.8 in another's example, which is Smith's, for SGD. That is no
+# contradiction, since an LR means nothing without its optimizer: SGD moves a weight by LR × gradient,
+# and gradients here are small; Adam divides the gradient by its usual size first, so that it moves each
+# weight by up to about the LR itself, whatever the gradient's size. (The figure shows what the READMEs
+# state, for eva6-s9 its example. The LRs of eva8-s8 are those of its log; and what a README leaves
+# open, we chose, such as SGD for eva4-s11 and eva8-s8.)
 
 # %%
 from s10.submissions.plots import plot_submission_schedules
@@ -165,8 +166,9 @@ print("momenta equal to 1e-15:", abs(log["momentum"] - momenta[::98]).max() < 1e
 #
 # ### eva8-s8: a log against its README
 #
-# This README prints the call that made its schedule, `OneCycleLR` with `max_lr` 0.1552225357427048
-# and `final_div_factor` 100, and also the LR after each epoch. The two do not agree:
+# This README prints the call that made its schedule, `OneCycleLR` with `max_lr` 0.1552225357427048,
+# `final_div_factor` 100, `div_factor` 10, `pct_start` 0.2 and `anneal_strategy="linear"`, and also the LR
+# after each epoch. The two do not agree:
 
 # %% tags=["nbval-check-output"]
 import numpy as np
@@ -176,6 +178,7 @@ from s10.submissions.fit_schedule import fit_one_cycle, printed_rates
 eva8_log = SUBMISSIONS["eva8-s8"].log()["lr_after"].to_numpy()
 settings = dict(epochs=24, steps_per_epoch=98, pct_start=0.2, div_factor=10)
 as_stated = printed_rates(0.1552225357427048, 100, **settings)
+show(fit_one_cycle)
 fitted = fit_one_cycle(eva8_log)
 print(f"as the README says: off by up to {np.abs(as_stated - eva8_log).max():.1g}")
 print(f"max_lr {fitted.max_lr:.6f}, final_div_factor {fitted.final_div_factor:.4g}: ", end="")
@@ -189,10 +192,9 @@ print("off by less than 1e-7" if fitted.largest_error < 1e-7 else fitted.largest
 # README written once, and it is why `s10 train` writes recipe and log into one folder.
 #
 # ### Exercise 4.2
-# The fit used 24 numbers; one is enough, if you know the rest. With `anneal_strategy="linear"`, which this
-# log fits, `OneCycleLR` rises in a straight line from LRMAX / 10 at step 0 to LRMAX at step 0.2 · 2352 − 1
-# = 469.4. The log's first LR was printed after 98 steps. Which LRMAX follows from it? (It should be close to
-# the fitted one.)
+# The fit used 24 numbers; one is enough, if you know the rest. With these arguments `OneCycleLR` rises
+# in a straight line from LRMAX / 10 at step 0 to LRMAX at step 0.2 · 2352 − 1 = 469.4. The log's first
+# LR was printed after 98 steps. Which LRMAX follows from it? (It should be close to the fitted one.)
 
 # %% tags=["exercise-4.2"]
 def lr_max_from(lr):
@@ -366,12 +368,13 @@ print("\nthis run: L2 against the recipe, epoch by epoch:", *against.map("{:+.1f
 # Larger inputs make the first convolution's outputs larger, and the batch norm after it scales them back.
 # (That explains why nothing is lost, but not why anything is gained.)
 #
-# And L2? After the last epoch it seems to cost nothing: in each of the three stored seeds it is even ahead
-# of the recipe, by 1.3 to 3.6 points. But look at its *test* curve before that (the last line): there are
-# epochs in which it lies far below the recipe's, in epochs 2 and 3 of the stored seeds by 9 to 27 points,
-# although the training loss is nearly the same (there to within 0.06; all epochs are in
-# `results/experiments-traps-cifar10-width16`). How can a network learn as well and be so much worse in a
-# test?
+# And L2? After the last epoch it seems to cost nothing: in each of the three stored seeds it is even
+# ahead of the recipe, by 1.3 to 3.6 points. But look at its *test* curve before that (the last line):
+# there are epochs in which it lies far below the recipe's, here by 6 to 15 points, in epochs 2 and 3 of
+# the stored seeds by 9 to 27, although the training loss is nearly the same (there to within 0.06; all
+# epochs:
+# [CSV](https://github.com/s10-course/s10/blob/main/results/experiments-traps-cifar10-width16/pitfalls.csv)).
+# How can a network learn as well and be so much worse in a test?
 #
 # ### Why the training loss does not show it
 #
@@ -410,11 +413,11 @@ for name in ("the recipe", "L2 of 1e-2 in Adam"):
 # - A step of Adam is about as long as before. So each step turns a short filter further, and the running
 #   statistics describe the network of some steps ago.
 #
-# In this run the recipe itself loses some points in this way while the LR is high, and more with L2. The
-# explanation fits that (how far the filters turn, we did not measure). When the LR has fallen, the steps
-# are short, and the two columns come closer, here to 1 and 3 points. Over 24 epochs L2
-# costs accuracy at the end, too, as you will see; whether the running statistics have a part in that, we
-# did not measure.
+# In this run the recipe itself loses some points in this way while the LR is high; with L2 it loses
+# more. The explanation fits that (how far the filters turn, we did not measure). When the LR has
+# fallen, the steps are short, and the two columns come closer, here to 1 and 3 points. Over 24 epochs
+# L2 costs accuracy at the end, too, as you will see; whether the running statistics have a part in
+# that, we did not measure.
 #
 # ### Exercise 4.3
 # Notebook 0 had both kinds of weight decay: *L2* adds decay · weight to the gradient, *decoupled* decay
@@ -486,12 +489,13 @@ exercises.submissions.lowest_loss(lowest)
 # ## All of them, measured
 #
 # Each alone in our recipe: all 50,000 images, 24 epochs, test accuracy of the last epoch. **These are
-# networks of a quarter of the width**; at full width the costs may differ. Each run is compared with that
-# of the recipe *of the same seed*, which has the same batches and, where the network is the same, the
-# same initial weights. Column `each` has the cost seed by seed; **seven of the 13 have only one seed**,
-# in the figure those without an error bar. A negative cost, orange, is a gain. The raw rows, with device,
-# versions and commit, are in
-# `results/submissions-cifar10-width16`.
+# networks of a quarter of the width**; at full width the costs may differ. Each run is compared with
+# that of the recipe *of the same seed*, which has the same batches and, where the network is the same,
+# the same initial weights. Column `each` has the cost seed by seed; **seven of the 13 have only one
+# seed**, in the figure those without an error bar. Three runs of the recipe, which differ only in their
+# seed, are 0.7 points apart: that is the scale for all that follows. A negative cost, orange, is a
+# gain. (The raw rows, with device, versions and commit:
+# [CSV](https://github.com/s10-course/s10/blob/main/results/submissions-cifar10-width16/runs.csv).)
 
 # %% jupyter={"outputs_hidden": true}
 costs = measured.pitfall_costs("cifar10", 16)
@@ -518,41 +522,44 @@ for name, guess in (my_costs if isinstance(my_costs, dict) else {}).items():
 # There are three groups.
 #
 # - **What breaks the run**: the schedule that never gets going, 9 points, and L2 of 0.01 inside Adam, 8
-#   points, although at the end of the short experiment L2 was level with the recipe or ahead. Neither stops
-#   with an error. (One seed each; but three runs of the recipe, which differ only in their seed, are 0.7
-#   apart, and this is more than ten times that.)
-# - **What costs one to three points**: an extra softmax, and LRMAX at a fifth of ours. (One seed each: that
-#   they cost something is likely, how much is uncertain.)
+#   points, although at the end of the short experiment L2 was level with the recipe or ahead. Neither
+#   stops with an error. One seed is enough here: this is more than ten times the 0.7 points.
+# - **What costs one to three points**: an extra softmax, and LRMAX at a fifth of ours. That they cost
+#   something is likely; how much, one seed each does not tell.
 # - **What so few runs cannot tell from no effect**: all others lie within 0.8 points of the recipe with
-#   each seed. Two branches and the missing padding, at 0.5 to 0.6 with one seed, may cost something; SGD, with settings that we
-#   did not tune, cost 0.1 with one seed and 0.8 with the other: two seeds do not settle it. Only the
-#   wrong std has three seeds that agree: it is better by 0.3 to 0.4. By chance alone three agree in one case
-#   of four; and test images must not choose a setting (notebook 3), so we do not keep it.
+#   each seed. Two branches and the missing padding, at 0.5 to 0.6, may cost something; SGD, with
+#   settings that we did not tune, cost 0.1 with one seed and 0.8 with the other: two seeds do not
+#   settle it. Only the wrong std has three seeds that agree: it is better by 0.3 to 0.4. By chance
+#   alone three agree in one case of four; and test images must not choose a setting (notebook 3), so we
+#   do not keep it.
 #
 # ### One demonstration: an LR made for SGD, in Adam
 #
 # It is easily done: take an LRMAX that was meant for SGD. 0.8 is that of the example in eva6-s9, 0.15
 # that of eva8-s8, and 0.053 that of eva4-s11. (The last two READMEs do not name their optimizer, and we
-# took SGD. If it was Adam, this is what they did.) One seed each:
+# took SGD. If it was Adam, this is what they did.)
 
 # %% tags=["nbval-check-output"]
 demonstration = measured.pitfall_costs("cifar10", 16, demonstrations=True)
 print(demonstration[["pitfall", "test", "cost"]].round(2).to_string(index=False))
 
 # %% [markdown]
-# At 0.053 Adam loses less than a point (one seed), so eva4-s11 may well have used it: that we rebuilt it with
-# SGD is a guess. Adam divides out the size of the gradient, so small gradients no longer make up for a large
-# LR: with an LRMAX of 0.8 each weight moves by up to about 0.8 in a step, 80 times as far as with ours.
-# (The decoupled decay grows with the LR, too: at 0.8 it takes 8 % of each weight in a step.)
+# At 0.053 Adam loses less than a point, so eva4-s11 may well have used it: that we rebuilt it with SGD
+# is a guess. Adam divides out the size of the gradient, so small gradients no longer make up for a
+# large LR: with an LRMAX of 0.8 each weight moves by up to about 0.8 in a step, 80 times as far as with
+# ours. (The decoupled decay grows with the LR, too: at 0.8 it takes 8 % of each weight in a step.)
 #
 # ## The parts and the whole
 #
 # Most submissions differ in several things at once. Do their costs add up to what each lost in all, its
 # "whole"? Two kinds are not counted: an LRMAX that belongs to SGD, and what a schedule stepped once an
-# epoch never reaches (its LRMAX and its annihilation). Nor does the list have everything: what we left
-# at PyTorch's defaults (no weight decay, no label smoothing, Adam's β2), cosines in place of straight lines,
-# other LRMINs, dropout in two networks, black squares on half of the images, and in eva4-s11 one LR for each
-# epoch and momenta down to 0.8. All at a quarter of the width, the whole with seed 0:
+# epoch never reaches (its LRMAX and its annihilation). Nor does the list above have everything:
+#
+# - what we left at PyTorch's defaults: no weight decay, no label smoothing, Adam's β2;
+# - cosines in place of straight lines, other LRMINs, and in eva4-s11 one LR for each epoch;
+# - dropout in two networks, black squares on half of the images.
+#
+# All at a quarter of the width, the whole with seed 0:
 
 # %% tags=["nbval-check-output"]
 print(measured.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
@@ -565,16 +572,15 @@ whole = base[0] - 100 * mended["test_accuracy"][0]
 print(f"\n{mended['name']}: {len(parts)} parts, their sum {cost[parts].sum():.1f}, the whole {whole:.1f}")
 
 # %% [markdown]
-# In the first row the difference is noise; in the others the whole is 2.6 to 6.3 points more than the sum
-# (one seed). That says little, since the whole contains what the list leaves out, and in eva4-s11 and
-# eva8-s8 their own LRMAX with an optimizer that we chose. (We did not measure why it is most in
+# In the first row the difference is noise; in the others the whole is 2.6 to 6.3 points more than the
+# sum. That says little, since the whole contains what the list leaves out, and in eva4-s11 and eva8-s8
+# their own LRMAX with an optimizer that we chose. (We did not measure why it is most in
 # era1-s10-strided.) The last line is the interesting one: there the whole is far *less* than its parts.
 #
 # That line is the dashed run. Only the stepping is mended, all else is as published: L2 of 0.01, no
-# padding, two branches, the wrong std, LRMAX 0.0019, annihilation. Together they cost less than 2 points.
-# Yet L2 alone costs 8 points in our recipe, at five times that LRMAX. (One seed each; no two seeds of the
-# recipe are a point apart.) **What a mistake costs depends on the rest of the recipe.** The ranking says
-# where to look first, not what you will gain.
+# padding, two branches, the wrong std, LRMAX 0.0019, annihilation. Together they cost less than 2
+# points. Yet L2 alone costs 8 points in our recipe, at five times that LRMAX. **What a mistake costs
+# depends on the rest of the recipe.** The ranking says where to look first, not what you will gain.
 #
 # ## The five at full width
 #
@@ -594,10 +600,12 @@ print("our recipe:", ", ".join(values.map("{:.1f}".format)))
 # %% [markdown]
 # - era1-s10-strided is reproduced: the test accuracy that it states lies among our five seeds (its training
 #   accuracy 0.3 points below the lowest).
-# - era1-s10 is better here, with each seed, by nearly 2 points; eva4-s11 worse with each seed, by 0.5 to
-#   1.3 points. Probably something that their READMEs leave open was different.
-# - eva8-s8 is not reproduced: all our seeds are below, and they are up to 13 points apart. Something that
-#   we chose for it, perhaps SGD without weight decay, is not what it did.
+# - era1-s10 is better here, with each seed, by nearly 2 points; eva4-s11 worse with each seed, by 0.5
+#   to 1.3 points. Probably something that their READMEs leave open was different, in era1-s10 something
+#   that held back the training, too: its training accuracy is 4 points below ours.
+# - eva8-s8 is not reproduced: all our seeds are below, in training even more than in the test, and they
+#   are up to 13 points apart. Something that we chose for it, perhaps SGD without weight decay, is not
+#   what it did.
 # - Our recipe is above all of these, with each seed. It was tuned on held-out images, so this is no
 #   contest between equals.
 # - And eva6-s9? Its README gives no LR of its own and no result. The last line is the example that it
@@ -623,6 +631,7 @@ print("our recipe:", ", ".join(values.map("{:.1f}".format)))
 # The first three need no run, only seconds:
 
 # %%
+show(s10.check_start)
 for name in ("the recipe", "softmax before the loss"):
     each = recipe if name == "the recipe" else PITFALLS[name].recipe(recipe)
     print(name, *s10.check_start(each, dataset, device), sep="\n    ")
@@ -676,11 +685,15 @@ for name, history in table.groupby("pitfall", sort=False):
     print(name, *s10.check_run(history, recipe.with_epochs(epochs)), sep="\n    ")
 
 # %% [markdown]
-# (The lag counts from epoch 3 on, since before that any test accuracy jumps.) In so short a run L2 need not
-# show; in the stored run of 24 epochs its test accuracy was up to 27 points behind its training accuracy
-# (one seed; `results/submissions-cifar10-width16/curves`).
-# And some things no log can show: the wrong std, the ReLU before the batch norm, two branches in place of a
-# residual. For those, read the code, or let `s10.check_assignment` test it (notebook 3).
+# (The lag counts from epoch 3 on, since before that any test accuracy jumps.) In so short a run L2 need
+# not show. In 24 epochs, the stored run above, it does:
+
+# %% tags=["nbval-check-output"]
+print(s10.check_run(measured.pitfall_history("L2 of 1e-2 in Adam"), recipe)[-1])
+
+# %% [markdown]
+# But some things no log can show: the wrong std, the ReLU before the batch norm, two branches in place
+# of a residual. For those, read the code, or let `s10.check_assignment` test it (notebook 3).
 #
 # ### Exercise 4.5
 # Three stored runs, each our recipe with one mistake (a quarter of the width, 24 epochs, seed 0; the
@@ -715,9 +728,8 @@ exercises.submissions.diagnose(diagnosis)
 # ## What to conclude
 #
 # - **A number without its recipe is not a result.** What a README leaves open can matter more than all
-#   that it says: where the scheduler is stepped, in a loop that is not shown, cost 9 points in our recipe at
-#   a quarter of the width, the most of all differences found in the five (one seed each; three seeds of the
-#   recipe are 0.7 apart).
+#   that it says: where the scheduler is stepped, in a loop that is not shown, cost 9 points in our
+#   recipe at a quarter of the width, the most of all differences found in the five.
 # - **Know your noise before you compare.** Compare seed with seed, and run more than one.
 # - **Mistakes do not announce themselves.** None of these runs stopped with an error, and each of the
 #   published curves looks plausible at first sight. What gives a mistake away is a number that can be
@@ -726,12 +738,11 @@ exercises.submissions.diagnose(diagnosis)
 # ## Go on
 #
 # Mend a submission. Here is era1-s10-strided with its schedule stepped after every batch, which over 24
-# epochs at a quarter of the width brought 23 points (one seed: 24.6 below our recipe before, 1.6 after).
-# Do three further changes help, one at a time? Three seeds for each, on 10,000 images for 5 epochs.
-# Switch on what you like, and predict first whether it will end higher or lower. (On a CPU its network
-# takes two to three times as long as ours, so this is the slowest cell of the notebook. The 24 epochs as
-# published, stepped once an epoch, are
-# `s10 train --recipe era1-s10-strided --width 16`.)
+# epochs at a quarter of the width brought 23 points (24.6 below our recipe before, 1.6 after). Do three
+# further changes help, one at a time? Three seeds for each, on 10,000 images for 5 epochs. Switch on
+# what you like, and predict first whether it will end higher or lower. (On a CPU its network takes two
+# to three times as long as ours, so this is the slowest cell of the notebook. The 24 epochs as
+# published, stepped once an epoch, are `s10 train --recipe era1-s10-strided --width 16`.)
 
 # %% jupyter={"outputs_hidden": true}
 from s10.course.experiments import compare_variants, paired_differences

@@ -59,6 +59,8 @@ import pandas as pd
 import torch
 from torch.profiler import profile
 
+from s10.plots.style import PALETTE, style_axes
+
 os.environ["KINETO_LOG_LEVEL"] = "99"  # no messages from the profiler itself
 few, one_epoch = env.subset(2_500, 100), recipe.with_epochs(1)
 model = recipe.initial_model(few).to(device)
@@ -80,7 +82,7 @@ shares = pd.Series({**shares, "everything else": times.sum() - sum(shares.values
 print(shares.map("{:.0%}".format).to_string())
 print(exercises.compare_guess("convolutions", my_share, shares.iloc[:2].sum(), fraction=True))
 title = f"five steps at width {recipe.width} on {dataset.name}"
-_ = (100 * shares[::-1]).plot.barh(figsize=(7, 2.2), xlabel="share of the time (%)", title=title)
+style_axes((100 * shares[::-1]).plot.barh(figsize=(7, 2.2), xlabel="share of the time (%)", title=title))
 
 # %% [markdown]
 # On a CPU the convolutions take most of the time, and their backward pass about twice as much as
@@ -139,8 +141,8 @@ for name, model in (
 # %% [markdown]
 # A quarter of the width has about a sixteenth of the work: a convolution has channels in × channels out
 # kernels, and both shrink (in all but the first). So an image costs least in a narrow network. But a
-# wide one *learns more from each image*, and needs fewer of them. Only a measurement tells which width
-# is best.
+# wide one may *learn more from each image*, and need fewer of them (see `width` in the table of all
+# differences below). Only a measurement tells which width is best.
 #
 # `WhitenedNet` is built like this, with width 32:
 #
@@ -160,8 +162,6 @@ for name, model in (
 
 # %%
 from torch import nn
-
-from s10.plots.style import PALETTE, style_axes
 
 x = torch.linspace(-4, 4, 201)
 curves = pd.DataFrame({"ReLU": nn.functional.relu(x), "GELU": nn.functional.gelu(x)}, index=x.numpy())
@@ -338,15 +338,22 @@ print(pd.DataFrame(rows).to_string(index=False))
 # relative to that. It is near 1, so the LR has a plain meaning: with 0.12, a step moves each layer's
 # filters by about a tenth of their length.
 #
-# Biases, batch norms and the last layer are not filters; AdamW trains them, with a tenth of the LR.
-#
+# Biases, batch norms and the last layer are not filters; AdamW trains them, with a tenth of the LR. The
+# step for the filters, with the momentum:
+
+# %%
+from s10.speed.muon import Muon
+
+show(Muon._muon_update)
+
+# %% [markdown]
 # ## Trick 4: alternating flips
 #
 # Each epoch shows an image as it is or mirrored. By chance, half of the images come just as they came
 # in the epoch before.
 #
 # ### Exercise 5.4
-# With random flips: what fraction of the images has been seen *both* ways after so many epochs?
+# With random flips: what fraction of the images has been seen *both* ways after `epochs` epochs?
 
 # %% tags=["exercise-5.4"]
 def seen_both_ways(epochs):
@@ -372,9 +379,10 @@ exercises.speed.seen_both_ways(seen_both_ways)
 #
 # ## Trick 5: low resolution first
 #
-# What a network learns first, colors and coarse shapes, can be seen in a small image, too. The same
-# convolutions work on any size. So the first half of the run gets training images of 24 × 24 pixels.
-# The test images keep their 32 × 32.
+# What a network probably learns first, colors and coarse shapes, can be seen in a small image, too. The
+# same convolutions work on any size. So the first half of the run gets training images of 24 × 24
+# pixels (*progressive resizing*; [Tan & Le 2021](https://arxiv.org/abs/2104.00298), section 4). The
+# test images keep their 32 × 32.
 
 # %%
 from s10.speed.loaders import resize
@@ -440,12 +448,13 @@ print(recipes[recipes["notebook 3"] != recipes["here"]].fillna("–").to_string(
 # | network | tricks 1 and 2, GELU, fewer layers (see above); the weights and multiplications follow from it and from the width |
 #
 # What was tried for this recipe was tried on held-out training images, mostly with one run for each
-# setting (`results/README.md`). Test images chose nothing.
+# setting ([log](https://github.com/s10-course/s10/blob/main/results/README.md)). Test images chose
+# nothing.
 #
 # ## The run
 #
-# **Your prediction first**: until the middle of epoch 4 the network trains on small images, and is
-# tested on large ones. How many points will the test accuracy be above or below the training
+# **Your prediction first**: until the middle of epoch 4 the network trains on small images, at a high
+# LR, and is tested on large ones. How many points will the test accuracy be above or below the training
 # accuracy after epoch 3?
 #
 # (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
@@ -486,9 +495,11 @@ print(pd.DataFrame(gaps.round(1), seeds, epochs).to_string())
 
 # %% [markdown]
 # On CIFAR-10, in all three stored runs, the test accuracy is 2 to 8 points below the training accuracy
-# after epoch 3. A likely reason: at 32 × 32 everything is a third larger than in the images it was
-# trained on, and the running statistics are those of small images. Once it trains on large images, the
-# test accuracy overtakes: after epoch 5 it is above in all three. At the end training is ahead again.
+# after epoch 3. Two reasons are likely: at 32 × 32 everything is a third larger than in the images it
+# was trained on, and the running statistics are those of small images; and while the LR is high, they
+# lag behind the weights (notebooks 3 and 4). Later both are gone: the images are large, and the LR
+# falls. After epoch 5 the test accuracy is above in all three; at the end training is ahead again.
+# Which of the two counts for more, these runs cannot tell; a later section of this notebook can.
 #
 # **How much less work is that than in notebook 3** at width 16, which also reaches about 90 %?
 
@@ -576,11 +587,14 @@ for processor, name in (("Intel", "laptop-at-equal-time"), ("AMD", "laptop-at-eq
     print(processor, fair.round(2).to_string(index=False), sep="\n", end="\n\n")
 
 # %% [markdown]
-# Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 points on the Intel
-# processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times the noise. Six signs agree by chance
-# in one case of 32. So it is very likely a gain; whether of 0.4 points or of 0.8, these runs do not tell. *Low resolution* is far below the
-# noise: seven epochs, the first half on small images, and six on large ones come out alike. (As measured,
-# each rival took about a tenth longer, so the comparison favors the rivals, if anything.)
+# Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 points on the
+# Intel processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times the noise. Six signs agree
+# by chance in one case of 32 (a little more often here, as the pairs of both processors have the same
+# three seeds). So against this rival it is very likely a gain; whether of 0.4 points or of 0.8, these
+# runs do not tell. And AdamW did not get quite the same care: its LRMAX was tuned, but width, epochs,
+# padding and label smoothing were chosen for the recipe that has Muon. *Low resolution* is far below
+# the noise: seven epochs, the first half on small images, and six on large ones come out alike. (As
+# measured, each rival took about a tenth longer, so the comparison favors the rivals, if anything.)
 #
 # **And the same trick elsewhere?** In the recipe of notebook 3, label smoothing of 0.1 gained
 # nothing: without it, all three seeds were better, by 0.1 to 0.3 points. Most of the six come from a
@@ -590,6 +604,7 @@ for processor, name in (("Intel", "laptop-at-equal-time"), ("AMD", "laptop-at-eq
 #
 # ## What the falling LR does
 #
+# Notebook 2 measured what the fall of the LR is worth. What follows from it for runs of different length?
 # Train for 2 epochs instead of 7: small images, the LR peaks after epoch 1 and falls to its
 # end in epoch 2. The rival starts with the same weights, has the same batches, and in epoch 2 the LR of
 # the long run, which falls only a little. So both runs are the same until the peak, and then differ
@@ -632,6 +647,11 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # them; when the LR falls, both settle. The jumping shows in the training accuracy, too, where batch norm
 # uses the batch's own statistics: in the printed lines of epoch 2 it differs by about 4 points, although
 # it is a mean over the epoch.
+#
+# These runs also tell the two reasons apart that were left open after the long run. All of them saw
+# small images only, and were tested on large ones. With the high LR the test accuracy of epoch 2 is
+# below the training accuracy, by 0.4 to 8.4 points; where the LR fell, it is above it, by 2.4 to 2.7.
+# So most of that gap probably comes from the high LR, not from the size of the images.
 #
 # So the accuracy *in the middle of a run* says little about where it will end: a run of 7 epochs looks bad
 # after 2, and a run of 2 epochs has finished by then. Two consequences:
@@ -709,7 +729,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
 # In the stored output the seeds disagree about ReLU: as to accuracy, at 4 epochs of 10,000 images nothing
-# speaks for GELU, nor against it.
+# speaks for GELU or against it.
 #
 # Two larger runs. `s10 train --recipe laptop-94` is this recipe with twice the width, 16 epochs and six
 # views of each test image. With more epochs there is something to regularize, so it has CutOut again

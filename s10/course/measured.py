@@ -55,6 +55,18 @@ def anonymous_runs() -> dict[str, dict]:
     return runs
 
 
+def pitfall_history(name: str) -> pd.DataFrame:
+    """The 24 epochs of a stored run with this pitfall, seed 0, as in `FitResult.history`.
+
+    Stored are those of `anonymous_runs`, and L2. There are no LRs and no test losses.
+    """
+    entries = stored_submissions("cifar10", 16, "trap")
+    (entry,) = [entry for entry in entries if entry["name"] == name]
+    columns = {"train_accuracy": "train_curves", "test_accuracy": "test_curves",
+               "train_loss": "loss_curves"}  # fmt: skip
+    return pd.DataFrame({column: entry[curves][0] for column, curves in columns.items()})
+
+
 def stored_submissions(data: str, width: int, *kinds: str) -> list[dict]:
     """The entries of reference.json for the submissions, or for other kinds of runs.
 

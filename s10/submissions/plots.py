@@ -22,7 +22,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 def plot_submission_schedules(
     recipes: dict[str, Recipe] = STATED,
-    title: str = "The schedules that the READMEs state",
+    title: str = "The five schedules, as we rebuilt them",
     steps_per_epoch: int = 98,
 ) -> Figure:
     """LR (on a log scale) and momentum of these recipes, by default the five, in one figure."""

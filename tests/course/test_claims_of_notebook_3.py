@@ -1,6 +1,7 @@
 """Sentences of notebook 3 about stored runs: each stands there, and is true of every seed."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -132,6 +133,9 @@ CLAIMS = [
      lambda: gains().index[
          abs(gains().mean(axis=1)) > 1.05 * full_recipe_accuracies("assignment").std(ddof=1)
      ].tolist() == ["β2 of 0.99, not 0.999"]),
+    ("at width 16 it ended at 89.79 %",
+     json.loads((RESULTS / "cifar10-width16/seed0/summary.json").read_text())["test_accuracy"]
+     == 0.8979),
     ("About weight decay and reflect padding the seeds disagree.",
      lambda: all(gains().loc[name].min() < 0 < gains().loc[name].max()
                  for name in ("decoupled weight decay", "mirrored border"))),

@@ -229,7 +229,7 @@ def test_annihilation_ends_where_pytorchs_default_does(drawn):
     optimizer = torch.optim.SGD([weight], lr=1, momentum=0.9)
     torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, div_factor=1000)
     assert ends == pytest.approx([optimizer.param_groups[0]["min_lr"], 1e-5])
-    assert "ends at 1e-05, with it at 1e-09" in title(figure)
+    assert "ends at 1e-05, PyTorch's default at 1e-09" in title(figure)
     assert axes.get_yscale() == "log"
     # In the last steps the two can be told apart, where they differ most.
     below, above = (line.get_ydata() for line in last_steps.lines)
@@ -332,7 +332,7 @@ def test_every_figure_is_exported_and_documented():
 
 def test_the_title_about_three_iterations_is_true():
     (axes,) = figures.newton_schulz().axes
-    assert "After 3 iterations all singular values above 0.02 lie between 0.7 and 1.2" in (
+    assert "After 3 iterations all singular values above 0.02 lie between about 0.7 and 1.2" in (
         axes.get_title(loc="left")
     )
     (line,) = (line for line in axes.lines if line.get_label() == "3 iterations")

@@ -106,7 +106,7 @@ def one_cycle_arithmetic() -> Figure:
 
 
 def annihilation() -> Figure:
-    """One cycle with and without annihilation, which ends at a 10,000th of lr_min."""
+    """One cycle that ends at lr_min, and one that ends at a 10,000th of it."""
     ends = {}
     figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
@@ -122,7 +122,7 @@ def annihilation() -> Figure:
         right.plot(steps[-LAST_STEPS:], rates[-LAST_STEPS:], "o-", color=color, markersize=3)
         ends[factor] = rates[-1]
     title = (
-        f"Without annihilation the LR ends at {ends[1]:.1g}, with it at {ends[PYTORCH_DEFAULT]:.1g}"
+        f"The assignment's ends at {ends[1]:.1g}, PyTorch's default at {ends[PYTORCH_DEFAULT]:.1g}"
     )
     left.set_title(title, loc="left", fontsize=11)
     right.set_title(f"the last {LAST_STEPS} steps", loc="right", fontsize=9)
