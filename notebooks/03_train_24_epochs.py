@@ -26,6 +26,10 @@
 
 # %% [markdown]
 # ## Set-up
+#
+# On Colab the machine may be disconnected during the long run. With `setup(keep="drive")` below it is
+# saved on your Google Drive as it goes: after a disconnect run the cells again, and the training
+# resumes where it was, as if nothing had happened.
 
 # %% tags=["install"]
 try:
@@ -89,11 +93,11 @@ stored = reference.stored_experiment("depths", short, dataset.name)
 env.add_caption(figures.degradation(depth_table, stored), "networks of 16 channels")
 
 # %% [markdown]
-# On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the
-# three seeds, in *training*. With shortcuts the two are close, within 0.1, and the seeds disagree about which
-# is lower; so the answer is that nobody can tell from one run, yours included. Shortcuts remove most or all of the harm, although they add
-# nothing that could be learned: both deep networks have equally many weights. To show that depth *helps*,
-# one has to train longer.
+# On CIFAR-10, without shortcuts, the deep network ends far above the shallow one with each of the three
+# seeds, in *training*. With shortcuts the two are close, within 0.1, and the seeds disagree about which
+# is lower; so the answer is: too close to tell from one run, yours included. Shortcuts remove most or
+# all of the harm, although they add nothing that could be learned: both deep networks have equally many
+# weights. To show that depth *helps*, one has to train longer.
 #
 # The assignment's network has eight convolutions, not 49. Whether *it* needs its two shortcuts is measured
 # below, after the training.
@@ -242,7 +246,7 @@ exercises.network.residual_block(MyResBlock)
 # %% [markdown]
 # With that block, the whole network is a dozen lines. At the end a max pooling takes the largest of
 # the 4 × 4 values in each channel (ResNets usually take their mean, *global average pooling*;
-# either way, one number per channel is left), and one linear layer makes ten logits of them. The
+# either way, one number per channel is left), and one linear layer turns them into ten logits. The
 # softmax is not here: PyTorch's cross-entropy contains it. The folded cell defines `ResBlock`, the
 # solution of exercise 3.3; put `MyResBlock` in its place below to use yours.
 
@@ -378,7 +382,7 @@ def train_one_epoch(model, loader, optimizer, scheduler):
     return loss.item()
 
 
-few = env.subset(2_000, 500)
+few = env.subset(2_000, 500)  # short, from the first experiment: the recipe with 5 epochs
 torch.manual_seed(0)
 model = s10.CustomResNet(len(few.classes), width=8).to(device)
 loader = short.train_loader(few, device)
@@ -425,7 +429,7 @@ exercises.network.accuracy_over_batches(accuracy_over_batches)
 # %% [markdown]
 # ## The recipe
 #
-# Twelve settings: what each does, or where it comes from. Most values that the assignment leaves open were
+# Twelve settings. Most values that the assignment leaves open were
 # chosen from single runs, or not compared with others at all (see below).
 
 # %% jupyter={"source_hidden": true}
@@ -464,11 +468,7 @@ my_last = None
 # %% [markdown]
 # The run prints a line for each epoch. You may stop it with the stop button after the first one: it
 # keeps the model, and `result.history` has the finished epochs. Replace `s10.CustomResNet` by
-# `MyResNet` to train your own copy.
-#
-# On Colab the machine may be disconnected during the run. Begin with `setup(keep="drive")` above, and
-# the run is saved on your Google Drive as it goes: after a disconnect run the cells again, and this one
-# resumes where it was, as if nothing had happened.
+# `MyResNet` to train your own copy. (The hook saves the run if you chose so in the set-up.)
 
 # %% jupyter={"outputs_hidden": true}
 env.print_estimate(recipe.epochs)
@@ -506,8 +506,9 @@ env.add_caption(s10.plot_curves(history))
 # - While the LR is large, the test curve jumps, and the training curve does not. One reason: a training point
 #   is a mean over a whole epoch, a test point shows the weights of one moment. Probably another: batch norm's
 #   running statistics, used only in the test, lag behind weights that move far in each step.
-# - In the last epochs the LR falls to almost nothing, and so do the jumps: in each of the last two the test
-#   curve moves by less than a point; the last epoch is the best or close to it.
+# - In the last epochs the LR falls to almost nothing, and so do the jumps: in each of the last two the
+#   test curve moves by less than a point; the last epoch is the best or close to it. Report the last
+#   one in any case: to take the best would be to let test images choose.
 # - After the first epoch the training accuracy lies below the test accuracy, although nothing is wrong.
 #   It is measured *during* the epoch, most of it with a worse network, and on *augmented* images.
 #
@@ -541,22 +542,24 @@ print(exercises.compare_guess("largest gain in points", my_largest_gain, table["
 plot_ablation(table, full.std(ddof=1))
 
 # %% [markdown]
-# `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with the
-# same seed: the mean, its standard deviation, and each seed. All of it was measured with three seeds at
-# width 16; the full recipe was run again for it. The gray band is ± the standard deviation of the full
-# recipe, the error bars are those of the gains.
+# `without` is the test accuracy without the setting; `gain` is how much more the full recipe has with
+# the same seed: the mean, its standard deviation, and each seed. All of it was measured with three
+# seeds at width 16; the full recipe was run again for it, on a GPU, so its accuracies are not quite
+# those above. The gray band is ± the standard deviation of the full recipe, the error bars are those of
+# the gains.
 #
 # A surprise: no setting gains half a point with any seed, and with label smoothing, inverse momentum
 # cycling and β2 the result is worse with all. About weight decay and reflect padding the seeds
 # disagree. These are not five independent findings: all five gains share the same three runs of the
-# full recipe, and three seeds agree by chance in one case of four. (The gray band says only how far
-# single runs scatter; β2 is the only one clearly outside it.) Yet label smoothing had stood out by 0.6
-# points on held-out training images, in *one run* for each setting
-# ([CSV](https://github.com/s10-course/s10/blob/main/results/recipe-search.csv)); padding and β2 had not
-# been tried at all. The best of many single runs is partly the luckiest. And for label smoothing there
-# is a second reason: regularization helps a network that overfits, and this narrow one hardly does. Its
-# training accuracy ends at 92 % (on augmented images); at width 64 it ends near 99 %. At width 64 the
-# ablation has not been measured. And three seeds cannot tell a gain of a tenth of a point from none.
+# full recipe, and three seeds agree by chance in one case of four; a gain of a tenth of a point they
+# cannot tell from none.
+#
+# Yet label smoothing had stood out by 0.6 points on held-out training images, in *one run* for each
+# setting ([CSV](https://github.com/s10-course/s10/blob/main/results/recipe-search.csv)); padding and β2
+# had not been tried at all. The best of many single runs is partly the luckiest. And for label
+# smoothing there may be a second reason: regularization helps a network that overfits, and this narrow
+# one hardly does. Its training accuracy ends at 92 % (on augmented images); at width 64 it ends near 99
+# %, but there the ablation has not been measured.
 #
 # Why does the recipe keep them? Because this ablation was measured on *test* images. If these chose the
 # settings, the accuracy on them would no longer tell what to expect of new images.
@@ -632,8 +635,8 @@ exercises.network.class_accuracy(class_accuracy)
 # %% [markdown]
 # The same for your network. The error bars are 95 % intervals: if many such test sets were drawn, 95 %
 # of such bars would contain the true accuracy. (Each is about two *standard errors* to either side, and
-# a standard error is √(p (1 − p) / n) for an accuracy p on n images: 0.3 points for 90 % of 10,000.)
-# Where two overlap widely, the difference may be chance.
+# a standard error is √(p (1 − p) / n) for an accuracy p on n images: for 90 % it is 0.9 points on the
+# 1,000 of one class, 0.3 on all 10,000.) Where two overlap widely, the difference may be chance.
 
 # %%
 env.add_caption(s10.plot_class_accuracy(result.predictions))
@@ -701,9 +704,9 @@ if full_width:
         display(env.add_caption(figure, "the stored CustomResNet of width 64"))
 
 # %% [markdown]
-# In both networks cats and dogs lead, and trucks taken for automobiles. Of the wide network's mistakes most
-# are the narrow one's, too (in the stored output 426 of 595): it is the images that are hard, not only the
-# network that is small.
+# Both networks most often confuse cats with dogs, and take trucks for automobiles. Of the wide
+# network's mistakes most are the narrow one's, too (in the stored output 426 of 595): it is the images
+# that are hard, not only the network that is small.
 #
 # ## What the network looks at
 #
@@ -762,13 +765,13 @@ env.add_caption(plot_heat(dataset.test_images[index], heat, names))
 
 # %% [markdown]
 # Top: the eight most confident mistakes, with their numbers among the test images. Middle: the same in
-# gray, under the map for the class that the network names, from no color over yellow to dark red (most
-# evidence). Bottom: the map for the label. Where there is no color, what speaks against the class weighs as much
-# as what speaks for it, or more. Again each map is scaled to its own maximum, so compare places, not colors between maps: dark red in the
-# bottom row may stand for little. Layer 3 has only 4 × 4 positions, so the maps are coarse, and each
-# position depends on the whole image. Try `model.layer2`: 8 × 8 positions, each of which sees at most
-# 20 × 20 pixels. (The max pooling after layer 3 passes on only the largest value of each map, so a colored
-# place need not have counted in the end.)
+# gray, under the map for the class that the network names, from no color through yellow to dark red
+# (most evidence). Bottom: the map for the label. Where there is no color, what speaks against the class
+# weighs as much as what speaks for it, or more. Again each map is scaled to its own maximum, so compare
+# places, not colors between maps: dark red in the bottom row may stand for little. Layer 3 has only 4 ×
+# 4 positions, so the maps are coarse, and each position depends on the whole image. Try `model.layer2`:
+# 8 × 8 positions, each of which sees at most 20 × 20 pixels. (The max pooling after layer 3 passes on
+# only the largest value of each map, so a colored place need not have counted in the end.)
 #
 # ### One mistake, read aloud
 
@@ -819,7 +822,8 @@ for views in (2, 6):
 # ## Save it, and ask it about a picture of your own
 #
 # `state_dict()` is a dictionary of all weights and running statistics. The file does not contain the
-# network's code: to load it, make the same network first. (If you trained your own copy, that is `MyResNet()`.)
+# network's code: to load it, make the same network first. (If you trained your own copy, that is
+# `MyResNet(len(dataset.classes), recipe.width)`.)
 
 # %%
 from pathlib import Path
@@ -900,10 +904,10 @@ s10.check_assignment(
 # %% [markdown]
 # ## Go on
 #
-# Change one thing and train again: three seeds for each variant, on 10,000 images for 5 epochs. Switch on
-# what you like, and predict the sign of the difference first. To try a network of your own, change
-# `MyResNet` above (for example, make layer 2 a `ProjectionBlock`), run its cell again (its
-# check will then say that the network differs, as it should), and switch on "MyResNet".
+# Change one thing and train again: three seeds for each variant, on 10,000 images for 5 epochs. Switch
+# on what you like, and predict the sign of the difference first. To try a network of your own, change
+# `MyResNet` above (for example, make layer 2 the `ProjectionBlock` of exercise 3.5), run its cell again
+# (its check will then say that the network differs, as it should), and switch on "MyResNet".
 
 # %% jupyter={"outputs_hidden": true}
 from dataclasses import asdict, replace
@@ -926,7 +930,9 @@ variants = {
     "peak in the middle": replace(short, peak_epoch=short.epochs / 2),
 }
 print("to choose from:", ", ".join(variants))
-switched_on = ["the assignment's network", "no CutOut"]  # the first: what the others are compared with
+# The first is what the others are compared with.
+switched_on = ["the assignment's network", "without its two shortcuts"]
+my_sign = None  # "higher" or "lower"
 
 if env.smoke:  # The tests run all of them.
     switched_on = list(variants)
@@ -934,7 +940,7 @@ env.print_estimate(3 * len(switched_on) * short.epochs, subset)
 table = compare_variants({name: variants[name] for name in switched_on}, subset, device)
 
 # %% jupyter={"outputs_hidden": true}
-print("test accuracy against the first, in percentage points")
+print("test accuracy against the first, in percentage points – you said:", my_sign)
 print(paired_differences(table).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 

@@ -81,7 +81,7 @@ def bottleneck(channels: int = 256, narrow: int = 64) -> Figure:
     totals = [sum(_weights(*conv) for conv in convs) for convs in (basic, thin)]
     canvas = Canvas(
         7, 3.2,
-        f"Between the same {channels} channels a bottleneck block has {totals[1]:,} weights,\n"
+        f"With {channels} channels in and out a bottleneck block has {totals[1]:,} weights,\n"
         f"a basic block {totals[0]:,}: {totals[0] / totals[1]:.0f} times as many",
     )  # fmt: skip
     _draw_funnel(canvas, 1.6, f"basic block: {totals[0]:,} weights", basic)
