@@ -103,10 +103,11 @@ exercises.one_cycle.triangular(triangular)
 # ## One cycle
 #
 # [Smith & Topin (2017)](https://arxiv.org/abs/1708.07120) reported that *one* such triangle over almost
-# the whole run is enough (more on its end below). Its peak is so high that it could not have been
-# used from the start; they call the unusually fast training that results "super-convergence". The
-# assignment's cycle rises from LRMIN to LRMAX in the first 5 of 24 epochs and falls back in the other 19.
-# It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth of it.)
+# the whole run is enough (more on its end below). In their runs the peak is so high that it could not
+# have been used from the start; they call the unusually fast training that results "super-convergence".
+# The assignment's cycle rises from LRMIN to LRMAX in the first 5 of 24 epochs and falls back in the
+# other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth
+# of it.)
 #
 # The momentum moves the other way, between 0.95 and 0.85: lowest where the LR is highest ([Smith
 # 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
@@ -166,13 +167,15 @@ exercises.one_cycle.steps_of_the_run(steps)
 # %% [markdown]
 # ## Move it yourself
 #
-# The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Find the setting that peaks in the
-# middle of the run and starts at a tenth of LRMAX. How do a step up and a step down compare then?
+# The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Move the peak to the middle of the
+# run: how do a step up and a step down compare then? And move div from 1000 to 10: what changes, and what
+# hardly does?
 #
 # <details><summary>Answer</summary>
 #
-# With the peak at epoch 12 of 24 and div 10, rise and fall take almost equally many steps, 1,175 and 1,176.
-# So a step up and a step down are practically equal.
+# With the peak at epoch 12 of 24, rise and fall take almost equally many steps, 1,175 and 1,176. So a
+# step up and a step down are practically equal. With div 10 the ends are a hundred times as high, but a
+# step is only a tenth shorter: most of the cycle hardly changes.
 # </details>
 
 # %%
@@ -233,8 +236,8 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # valley. PyTorch's `OneCycleLR` has a separate phase for it only with `three_phase=True`; but by
 # default its single fall ends at the starting LR divided by 10,000, which the figure shows. The
 # assignment forbids it: the LR ends *at* LRMIN. (With an LRMIN as small as ours, 1e-5, the difference
-# is slight: the last steps hardly move the weights either way. The two cycles part only there, on the
-# right, enlarged; on a linear axis they could hardly be told apart.)
+# is slight: the last steps hardly move the weights either way. The two cycles differ visibly only there,
+# enlarged on the right; on a linear axis they could hardly be told apart.)
 
 # %%
 figures.annihilation()
@@ -283,10 +286,10 @@ show(s10.OneCycle)
 # is shortened, too: it peaks after epoch 2 of 8. The initial weights and the batches are the same; β1 of
 # the constant ones is the mean of the cycle's. (Each line of the log shows the LR at the end of an epoch.)
 #
-# **Your prediction first.** Which will be best on the test images, and by how many percentage points will
-# it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points apart, and
-# the same seed on another machine as much as 5.
-# Nothing is chosen from this experiment, so test images may be looked at.)
+# **Your prediction first.** Which will be best on the test images, and by how many percentage points
+# will it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points
+# apart, and the same seed on another machine as much as 5. Nothing is chosen from this experiment, so
+# test images may be looked at.)
 
 # %%
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
@@ -314,12 +317,11 @@ print(exercises.compare_guess("lead in points", my_lead, lead))
 env.add_caption(plot_schedules(table, with_lr=True))
 
 # %% [markdown]
-# **Is my number normal?** The same experiment over three seeds is kept in the repository. "Usual" is the
-# range in which 19 of 20 further runs should lie, a *prediction interval*, and "normal" a run inside it. From
-# three seeds it is wide, so "normal" says little. (The stored runs used one core; on two, sums are rounded in
-# a different order, and in so short a run even the same seed can then end farther away than another seed.)
-# The lead says more. How far one cycle is ahead of the best of the constant
-# LRs differs from seed to seed:
+# **Is my number normal?** The same experiment over three seeds is kept in the repository. "Usual" is
+# the range in which 19 of 20 further runs should lie, a *prediction interval*, and "normal" a run
+# inside it. From three seeds it is wide, so "normal" says little. (The stored runs used one core; on
+# two, sums are rounded in a different order, and that is enough for a short run to end elsewhere.) The
+# lead says more. How far one cycle is ahead of the best of the constant LRs differs from seed to seed:
 
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
@@ -332,9 +334,10 @@ if len(seeds):
 
 # %% [markdown]
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
-# of the best of the three constant LRs, 0.003, and the constant LRMAX ends lowest. (In a single run, 0.003
-# and 0.001 may come out level; 0.005 is in "Go on". β1 differs, too: it cycles in one run and is 0.9 in the
-# others. Notebook 3 measures that alone.)
+# of the best of the three constant LRs, 0.003, and the constant LRMAX ends lowest. That holds for 8
+# epochs of 10,000 images, and the best of three is not the best possible; it says nothing about 24
+# epochs. (In a single run, 0.003 and 0.001 may come out level; 0.005 is in "Go on". β1 differs, too: it
+# cycles in one run and is 0.9 in the others. Notebook 3 measures that alone.)
 #
 # Two reasons are often given: the cycle begins with small LRs, so that the first, wild gradients do
 # little damage; and it ends with small ones, with which the weights can settle. The stored runs, epoch
@@ -343,8 +346,10 @@ if len(seeds):
 # fit both:
 #
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
-#   nothing has fallen yet. But with each seed its training loss is lower by 0.3 to 0.4, and its test
-#   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on.
+#   nothing has fallen yet. Yet with each seed its training loss is lower by 0.3 to 0.4, and its test
+#   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
+#   that come from its LR, which was only half as high on average until then? This comparison cannot
+#   tell.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
 #   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
 #   on, in the middle of its fall or later.
@@ -409,16 +414,15 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 #
 # Look at the training losses, too: the two end within 0.03 of each other with each seed, and yet differ
 # so much in the test. A training loss is a mean over a whole epoch, and there batch norm uses each
-# batch's own mean and variance; a test shows the weights of one moment, with the running statistics. So
-# a high LR makes the single moment bad. (Notebook 4 measures such a case, and there the running
-# statistics are to blame.)
+# batch's own mean and variance; a test shows the weights of one moment, with the running statistics.
+# Either may be the reason: the weights of that moment, or running statistics that lag behind weights
+# which move fast (notebook 4 measures a case of the second).
 #
 # Smith & Topin say that large LRs *regularize*: training ends with better test results than its loss
 # would suggest. They mean runs that *end* with small LRs; here, where the LR stays high to the end, it
-# is the other way around. A common explanation of theirs is that large steps cannot stay in a narrow
-# valley of the loss, and that wide valleys suit new images ([Keskar et al.
-# 2016](https://arxiv.org/abs/1609.04836)). It is disputed ([Dinh et al.
-# 2017](https://arxiv.org/abs/1703.04933)), and nothing in this notebook tests it.
+# is the other way around. (Why it should be so is disputed: [Keskar et al.
+# 2016](https://arxiv.org/abs/1609.04836) say that wide valleys of the loss suit new images, [Dinh et
+# al. 2017](https://arxiv.org/abs/1703.04933) that the width of a valley means little.)
 #
 # ## Recap
 #

@@ -16,7 +16,8 @@
 # behind each; what each of them is worth, measured by leaving it out; and what to demand of such a
 # measurement: paired seeds, equal time, a rival that was tuned with the same care.
 #
-# **You need** notebooks 0 to 3, and a little linear algebra: covariance, eigenvectors, singular values.
+# **You need** notebooks 0 to 3 (4 helps), and a little linear algebra: covariance, eigenvectors,
+# singular values.
 #
 # **Time** to run all cells: about 10 minutes on 2 CPU cores with bf16 instructions, about 21 without
 # (the first measured, the second estimated); on Colab's T4 GPU about 3 (estimated). Add half an hour for
@@ -185,8 +186,9 @@ figures.patch_correlation(dataset)
 # covariance of the training images' patches, and they are not trained.
 #
 # ### Exercise 5.2
-# Write it. `covariance` is a symmetric matrix C; find a matrix W for which W·C·Wᵀ is the identity.
-# (`np.linalg.eigh(C)` returns the variances and, as columns, their directions.)
+# Write it. `covariance` is a symmetric matrix C, the covariance of the patches x; find a matrix W for
+# which W·C·Wᵀ, the covariance of W·x, is the identity. (`np.linalg.eigh(C)` returns the variances and,
+# as columns, their directions.)
 
 # %% tags=["exercise-5.2"]
 import numpy as np
@@ -233,6 +235,9 @@ show(WhitenedNet.whiten)
 from s10.speed.whitened_net import dirac_init_
 
 show(dirac_init_)
+patch = torch.rand(1, 3, 8, 8)
+outputs = dirac_init_(nn.Conv2d(3, 5, 3, padding=1, bias=False))(patch)
+print("copies of their input channel:", [torch.allclose(outputs[:, i], patch[:, i % 3]) for i in range(5)])
 
 # %% [markdown]
 # ## Trick 3: Muon
@@ -457,9 +462,6 @@ print(recipes[recipes["notebook 3"] != recipes["here"]].fillna("–").to_string(
 # LR, and is tested on large ones. How many points will the test accuracy be above or below the training
 # accuracy after epoch 3?
 #
-# (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
-# That is why it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach.)
-
 # %%
 my_gap = None  # in points: 1.5 is above, -1.5 is below
 
@@ -482,6 +484,9 @@ print(f"{result.seconds:.0f} seconds, with the evaluation after each epoch")
 env_fast.add_caption(s10.plot_curves(history))
 
 # %% [markdown]
+# (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
+# That is why it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach.)
+#
 # **Is my number normal?** (The stored runs differ in one detail: they computed the whitening layer from the
 # first training images, yours from a balanced sample of them.)
 
@@ -499,7 +504,8 @@ print(pd.DataFrame(gaps.round(1), seeds, epochs).to_string())
 # was trained on, and the running statistics are those of small images; and while the LR is high, they
 # lag behind the weights (notebooks 3 and 4). Later both are gone: the images are large, and the LR
 # falls. After epoch 5 the test accuracy is above in all three; at the end training is ahead again.
-# Which of the two counts for more, these runs cannot tell; a later section of this notebook can.
+# Which of the two counts for more, these runs cannot tell; a later section of this notebook gives a
+# hint.
 #
 # **How much less work is that than in notebook 3** at width 16, which also reaches about 90 %?
 
@@ -512,10 +518,11 @@ print(f"{7 * here / (24 * before):.0%} of the work: notebook 3 does {24 * before
 
 # %% [markdown]
 # On two CPU cores, whole runs with the recipe of notebook 3 at that width took 3.4 times as long as
-# with this one (medians of three, `benchmarks/README.md`): about the factor of the work. An image costs
-# about as much as in notebook 3, thanks to trick 5, and there are fewer epochs. (Nobody has tried how
-# few epochs notebook 3's network needs for 90 %. So this compares two recipes; it does not say what the
-# tricks are worth.)
+# with this one (medians of three,
+# [benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)): about the factor of
+# the work. An image costs about as much as in notebook 3, thanks to trick 5, and there are fewer
+# epochs. (Nobody has tried how few epochs notebook 3's network needs for 90 %. So this compares two
+# recipes; it does not say what the tricks are worth.)
 #
 # ## The gain of each trick
 #
@@ -529,6 +536,35 @@ print(f"{7 * here / (24 * before):.0%} of the work: notebook 3 does {24 * before
 # - *low resolution first* → 32 × 32 pixels throughout
 # - *label smoothing*, 0.2 → 0
 #
+# **How large is the noise?** A gain is a difference of two runs. If their noise is independent, it
+# scatters by √2 times the standard deviation of single runs, and the mean of n gains by √(2/n) times.
+# (Two runs of the same seed may share some of it. How much is unknown, so do not count on it.) In units
+# of this noise, a mean gain below 2 says little, and one above 4 very likely *is* a gain. The limits
+# are so wide because a few runs tell a standard deviation only roughly.
+#
+# ### Exercise 5.5
+# Write the mean gain in these units. `gains` is a NumPy array with a gain for each seed, in points;
+# `std` is the standard deviation of single runs of the full recipe. Then use it: two seeds gain 0.3 and
+# 0.5, and `std` is 0.24. What does that say?
+
+# %% tags=["exercise-5.5"]
+def gain_in_units_of_noise(gains, std):
+    ...
+
+
+exercises.speed.gain_in_units_of_noise(gain_in_units_of_noise)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def gain_in_units_of_noise(gains, std):
+#     return gains.mean() / (std * (2 / len(gains)) ** 0.5)
+# ```
+# For the two seeds that is 1.7: it may be a gain, and it may be none. At least a third seed is needed.
+# </details>
+
+# %% [markdown]
 # **Your prediction first**: which one is missed most?
 
 # %%
@@ -557,13 +593,11 @@ plot_ablation(table, full.std(ddof=1))
 # machine that computed other things, too, and such times scatter by a tenth or more; only that of low
 # resolution clearly stands out.
 #
-# **How large is the noise?** Look at the first lines of the output: even with the *same seed*, the runs on
-# two processors differ (their versions of PyTorch differ, too, and sums are rounded in another order). So do
-# not count on paired seeds to remove the noise. If they removed none, a difference of two runs would scatter
-# by √2 times the standard deviation of one, and the mean of three such differences by √(2/3) = 0.8 of it.
-# In units of this noise, a mean gain below 2 says little, and one above 4 very likely *is* a gain. (The
-# limits are so wide because three runs tell a standard deviation only roughly: on the AMD processor it is far
-# smaller. We take the larger one, which is the gray band, too. The error bars are the `std` of the gains.)
+# Look at the first lines of the output: even with the *same seed*, the runs on two processors differ
+# (their versions of PyTorch differ, too, and sums are rounded in another order). That is why we do not
+# count on pairs to remove the noise. And how roughly three runs tell a standard deviation: on the AMD
+# processor it is far smaller. We take the larger one, which is the gray band, too. (The error bars are
+# the `std` of the gains.)
 #
 # - *Muon* gains most, 0.8 to 1.4 points, more than 5 times the noise in the mean: a gain. But its
 #   rival is an **untuned** Adam: nobody chose its LR for this network or for 7 epochs. What Muon gains over a
@@ -648,10 +682,12 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # uses the batch's own statistics: in the printed lines of epoch 2 it differs by about 4 points, although
 # it is a mean over the epoch.
 #
-# These runs also tell the two reasons apart that were left open after the long run. All of them saw
-# small images only, and were tested on large ones. With the high LR the test accuracy of epoch 2 is
+# These runs also give a hint about the two reasons that were left open after the long run. All of them
+# saw small images only, and were tested on large ones. With the high LR the test accuracy of epoch 2 is
 # below the training accuracy, by 0.4 to 8.4 points; where the LR fell, it is above it, by 2.4 to 2.7.
-# So most of that gap probably comes from the high LR, not from the size of the images.
+# So small images alone do not put the test below the training; with the high LR they did. (What the
+# size costs, this does not tell: training accuracy, a mean over the epoch, is low where a network
+# improves fast.)
 #
 # So the accuracy *in the middle of a run* says little about where it will end: a run of 7 epochs looks bad
 # after 2, and a run of 2 epochs has finished by then. Two consequences:
@@ -733,11 +769,12 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # Two larger runs. `s10 train --recipe laptop-94` is this recipe with twice the width, 16 epochs and six
 # views of each test image. With more epochs there is something to regularize, so it has CutOut again
-# and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in about seven times the time of
-# this notebook's recipe, both on two CPU cores (`benchmarks/README.md`). With a GPU, try
-# `s10 train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
-# alternating flips and more label smoothing. Its one stored run has 94.46 %; eight runs of the assignment's
-# recipe, on two GPUs, have 93.72 to 94.09 %. One run is not a measurement: try more seeds.
+# and shifts by up to 3 pixels. It reached 94.26 % (mean of three seeds) in about seven times the time
+# of this notebook's recipe, both on two CPU cores
+# ([benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)). With a GPU, try `s10
+# train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
+# alternating flips and more label smoothing. Its one stored run has 94.46 %; eight runs of the
+# assignment's recipe, on two GPUs, have 93.72 to 94.09 %. One run is not a measurement: try more seeds.
 #
 # ## Recap
 #

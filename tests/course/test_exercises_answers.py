@@ -227,6 +227,10 @@ def both_ways(n):
     return 1 - 0.5 ** (n - 1)
 
 
+def in_noise(gains, std):
+    return gains.mean() / (std * (2 / len(gains)) ** 0.5)
+
+
 def story(**changes):
     """A right diagnosis, with these letters' texts in place of its own."""
     return {"A": "stepped once an epoch", "B": "no padding", "C": "softmax"} | changes
@@ -651,6 +655,22 @@ ANSWERS = {
          lambda n: 1 - 2 * 0.5 ** (n - 1), lambda n: (1 - 0.5**n) ** 2,
          lambda n: 1 - 1 // 2 ** (n - 1), lambda n: [0, 0.5, 0.75],
          lambda n: 1 - 0.5 ** (n - 1) * 1.001],
+    ),
+    speed.gain_in_units_of_noise: (
+        [*of(in_noise, *FORMS), lambda g, std: sum(g) / len(g) / (std * math.sqrt(2 / len(g))),
+         lambda g, std: np.mean(g) * (len(g) / 2) ** 0.5 / std,
+         lambda g, std: np.sum(g) / (std * np.sqrt(2 * len(g))),
+         lambda g, std: torch.from_numpy(g).mean() / std / (2 / len(g)) ** 0.5],
+        [*of(in_noise, *SLIPS), lambda g, std: std * (2 / len(g)) ** 0.5,
+         lambda g, std: std * (2 / len(g)) ** 0.5 / g.mean(), lambda g, std: abs(in_noise(g, std)),
+         lambda g, std: g.sum() / (std * (2 / len(g)) ** 0.5), lambda g, std: g.mean() / std,
+         lambda g, std: g.mean() / (std / len(g) ** 0.5), lambda g, std: g.mean() / (std * 2**0.5),
+         lambda g, std: g.mean() / (std * 2 / len(g)), lambda g, std: g / (std * 2**0.5),
+         lambda g, std: g.mean() / (std * (2 / 3) ** 0.5), lambda g, std: g.mean() / 0.24,
+         lambda g, std: g.mean() / (g.std(ddof=1) / len(g) ** 0.5), lambda g, std: g.mean() - std,
+         lambda g, std: g.mean() / g.std(), lambda g, std: np.median(g) / (std * len(g) ** -0.5),
+         lambda g, std: round(in_noise(g, std), 1), lambda g, std: in_noise(g, std) > 2, 1.67,
+         lambda g, std: g.max() / (std * (2 / len(g)) ** 0.5)],
     ),
 }  # fmt: skip
 RIGHT = [(check, answer) for check, (right, _) in ANSWERS.items() for answer in right]

@@ -139,5 +139,5 @@ def test_all_six_solved_have_all_points_and_blank_none(handout, tmp_path, capsys
         status, lines, _ = grades(folder, capsys)
         assert status == 0
         points = [re.search(r"(\d+) of (\d+) points", line).groups() for line in lines[:-1]]
-        assert sum(int(all_) for _, all_ in points) == 29
+        assert sum(int(all_) for _, all_ in points) == 30
         assert all(score == (all_ if solved else "0") for score, all_ in points)

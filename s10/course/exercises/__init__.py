@@ -47,4 +47,5 @@ EXERCISES = {
     "5.2": ("whitening", speed.whitening),
     "5.3": ("iterations", speed.iterations_above_half),
     "5.4": ("seen_both_ways", speed.seen_both_ways),
+    "5.5": ("gain_in_units_of_noise", speed.gain_in_units_of_noise),
 }

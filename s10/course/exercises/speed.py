@@ -122,3 +122,34 @@ def seen_both_ways(function) -> None:
     raise CheckFailed(
         f"after 1 epoch it is 0, after 2 a half, after 3 three quarters; yours: {values[:3]}."
     )
+
+
+@check("Exercise 5.5", "0.3 and 0.5 with a `std` of 0.24 make 1.7, which says little.")
+def gain_in_units_of_noise(function) -> None:
+    """`function(gains, std)`: the mean gain in units of its noise; std is that of single runs."""
+    cases = [((0.3, 0.5), 0.24), ((0.8, 1.4, 1.1), 0.2), ((-0.9, 0.2, -0.3, 0.1, -0.4), 0.35)]
+    values = [call_number(function, np.array(gains), std) for gains, std in cases]
+    means, counts, stds, scatters = np.array(
+        [(np.mean(gains), len(gains), std, np.std(gains, ddof=1)) for gains, std in cases]
+    ).T
+    noise = stds * np.sqrt(2 / counts)
+    right = means / noise
+    hints = [
+        (noise, "that is the noise; divide the mean gain by it."),
+        (noise / means, "the other way around: the mean gain divided by the noise."),
+        (abs(right), "keep the sign: a negative gain is a loss."),
+        (right * counts, "the mean of the gains, not their sum."),
+        (right * np.sqrt(2), "a gain is a difference of two runs: it scatters by √2 times `std`."),
+        (right / np.sqrt(counts), "the mean of n gains scatters less than one: divide by √n, too."),
+        (means / stds, "that is in units of single runs; the mean of n gains has other noise."),
+        (means / (stds * 2 / counts), "the *root* of 2 / n."),
+        (means / (stds * np.sqrt(2 / 3)), "√(2/3) is for three gains; there may be more or fewer."),
+        (
+            means / (scatters / np.sqrt(counts)),
+            "so few gains do not tell their own scatter; use `std`.",
+        ),
+    ]
+    otherwise = (
+        f"for gains of 0.3 and 0.5 and a `std` of 0.24 it should be 1.67, yours is {values[0]:.3g}."
+    )
+    compare(values, right, hints, otherwise)
