@@ -712,7 +712,7 @@ from s10.submissions.plots import plot_anonymous_runs
 plot_anonymous_runs(measured.anonymous_runs())
 
 # %% tags=["exercise-4.5"]
-diagnosis = {"A": None, "B": None, "C": None}  # in words, or one of the names in the list above
+diagnosis = {"A": None, "B": None, "C": None}  # names in the list of differences above
 exercises.submissions.diagnose(diagnosis)
 
 # %% [markdown]

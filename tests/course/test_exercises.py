@@ -317,6 +317,10 @@ def whitened(covariance, axis=1, eps=0.0):
 
 
 # Right in another way than the folded solution.
+DIAGNOSIS = {
+    "A": "schedule stepped once an epoch", "B": "no padding before the crop",
+    "C": "softmax before the loss",
+}  # fmt: skip
 RIGHT = [
     (speed.multiplications, lambda i, o, k, s: float(i * o) * (k * s) ** 2),
     (speed.multiplications, lambda i, o, k, s: torch.tensor([i, o, k, k, s, s]).prod()),
@@ -340,13 +344,7 @@ RIGHT = [
     (submissions.first_step_of_adam, lambda w, g, lr, d, decoupled: (
         w - lr * (g / (abs(g) + 1e-8) + d * w) if decoupled
         else w - lr * (g + d * w) / (((g + d * w) ** 2) ** 0.5 + 1e-8))),
-    (submissions.diagnose, {"A": "the LR is never high", "B": "no augmentation", "C": "Softmax"}),
-    (submissions.diagnose, {"A": "scheduler not stepped per batch", "B": "crops do not move",
-                            "C": "probabilities go into the loss"}),
-    (submissions.diagnose, {"A": "the LR does not move", "B": "too few different images",
-                            "C": "a softmax too many"}),
-    (submissions.diagnose, {"A": "steps too small: LR", "B": "images are always the same",
-                            "C": "Softmax twice"}),
+    (submissions.diagnose, {letter: name.upper() for letter, name in DIAGNOSIS.items()}),
     (lr_range.versions_of_one_image, 101_250.0),
     (lr_range.versions_of_one_image, np.int64(101_250)),
     (lr_range.cutout, lambda *a: square(*a).numpy()),
@@ -440,12 +438,11 @@ WRONG = [
         "decoupled: the sign",
     ),
     (submissions.diagnose, {"A": None, "B": None, "C": None}, "A: not filled in"),
-    (submissions.diagnose, {"A": "LR too high", "B": "padding", "C": "softmax"}, "A: nothing"),
-    (submissions.diagnose, {"A": "schedule", "B": "L2 of 1e-2", "C": "softmax"}, "B: its train"),
-    (submissions.diagnose, {"A": "schedule", "B": "padding", "C": "overfitting"}, "C: compare"),
-    (submissions.diagnose, {"A": "padding", "B": "schedule", "C": "softmax"}, "A: nothing"),
-    (submissions.diagnose, dict.fromkeys("ABC", "schedule, padding, softmax"), "A: nothing"),
-    (submissions.diagnose, {"A": "schedule"}, "B: not filled in"),
+    (submissions.diagnose, {**DIAGNOSIS, "A": "LRMAX 0.0019"}, "A: nothing"),
+    (submissions.diagnose, {**DIAGNOSIS, "B": "L2 of 1e-2 in Adam"}, "B: its train"),
+    (submissions.diagnose, {**DIAGNOSIS, "C": "annihilation"}, "C: compare"),
+    (submissions.diagnose, {**DIAGNOSIS, "C": "overfitting"}, "'overfitting' is not in the list"),
+    (submissions.diagnose, {"A": DIAGNOSIS["A"]}, "B: not filled in"),
     (submissions.diagnose, "softmax", "write it as"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, peak=470.4), "0.2 · 2352 − 1"),
     (submissions.lr_max_of_a_log, lambda lr: lr_max(lr, steps=97), "98 times"),
@@ -752,6 +749,7 @@ CHECKS = {
     "5.2": speed.whitening,
     "5.3": speed.iterations_above_half,
     "5.4": speed.seen_both_ways,
+    "5.5": speed.gain_in_units_of_noise,
 }
 
 

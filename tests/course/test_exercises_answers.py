@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from s10.course.exercises import lr_range, network, one_cycle, speed, submissions
 from s10.custom_resnet import ResBlock, conv_block, down_block
+from s10.submissions import PITFALLS
 
 
 def forms(number):
@@ -232,8 +233,11 @@ def in_noise(gains, std):
 
 
 def story(**changes):
-    """A right diagnosis, with these letters' texts in place of its own."""
-    return {"A": "stepped once an epoch", "B": "no padding", "C": "softmax"} | changes
+    """A right diagnosis, with these letters' names in place of its own."""
+    return {
+        "A": "schedule stepped once an epoch", "B": "no padding before the crop",
+        "C": "softmax before the loss", **changes,
+    }  # fmt: skip
 
 
 E = math.e
@@ -562,46 +566,14 @@ ANSWERS = {
          F.log_softmax(torch.eye(10), 1)],
     ),
     submissions.diagnose: (
-        [*(story(A=text) for text in (
-            "LRMAX too small", "steps too small", "one cycle never gets going",
-            "the LR was never high",
-            "the learning rate is not high enough", "LR stays near LRMIN",
-            "scheduler.step() once an epoch",
-            "lr_max too low", "the LR never reaches LRMAX", "tiny steps", "updates too small",
-            "it hardly gets past the warm-up",
-            "it never reaches the cycle's peak")),
-         *(story(B=text) for text in (
-             "no translation", "no random shift", "no jitter of the position", "too little variety",
-             "pad=0", "images too much alike",
-             "too little augmentation",
-             "augmentation is missing", "the same pictures in each epoch", "images do not shift",
-             "no random crop")),
-         *(story(C=text) for text in (
-             "loss has a floor", "the loss bottoms out", "loss is bounded from below",
-             "it never goes below 1.55", "softmax before log-softmax", "there should be no softmax",
-             "soft-max twice",
-             "probabilities for logits", "the loss cannot get below 1.46",
-             "F.softmax in forward"))],
-        [*(story(A=text) for text in (
-            "the LR stays high", "learning rate huge", "LR 10 times higher", "LR range test",
-            "the LR decays too early", "the learning rate explodes",
-            "annihilation of the LR", "LR too high", "LRMAX 0.8",
-            "LRMIN a tenth of LRMAX",
-            "peak at 0.2 of the run", "SGD instead of Adam", "steps too large",
-            "LR stuck at its peak", "", 1, "L2")),
-         *(story(B=text) for text in (
-             "too much augmentation", "crop too small", "heavy augmentation", "padding of 8",
-             "augmentation too strong", "too much padding",
-             "L2 of 1e-2 in Adam", "overfitting",
-             "std of single images", "two branches, no residual", "CutOut", "padding too big",
-             "too many crops", [])),
-         *(story(C=text) for text in (
-             "the softmax is missing", "softmax over the wrong axis", "log-softmax", "no softmax",
-             "log_softmax",
-             "label smoothing", "without softmax",
-             "smoothing puts a floor under the loss", "there is no softmax at the end",
-             "forgot the softmax", 1.46)),
-         {"A": "LR"}, {}, ["LR", "padding", "softmax"], "LR, padding, softmax"],
+        [story(), story(A="Schedule stepped once an epoch"), story(C="SOFTMAX BEFORE THE LOSS"),
+         story(B=" no padding before the crop "), dict(reversed(story().items())),
+         story(D="annihilation")],
+        [*(story(**{letter: name}) for letter in "ABC" for name in PITFALLS
+           if name != story()[letter]),
+         *(story(A=text) for text in ("LR", "", 1, [])), story(B="padding"), story(C="softmax"),
+         story(A=", ".join(PITFALLS)), story(A=("schedule stepped once an epoch",)),
+         {"A": "schedule stepped once an epoch"}, {}, list(story().values()), "annihilation"],
     ),
     speed.multiplications: (
         [*of(mults, *FORMS), lambda i, o, k, s: math.prod((i, o, k, k, s, s)),
