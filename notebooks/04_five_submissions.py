@@ -19,10 +19,10 @@
 # **You need** notebooks 0 to 3: weight decay and batch norm's running statistics, the LR range test,
 # one cycle and the network.
 #
-# **Time** to run all cells: about 11 minutes on 2 CPU cores with bf16 instructions, about 23 without
-# (the first measured, the second estimated; with a quarter of the network's width); on Colab's T4 GPU
-# about 4, at full width (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be downloaded,
-# drawn shapes are used; `setup(data="shapes")` below chooses them at once.
+# **Time** to run all cells: about 11 minutes on 2 CPU cores with bf16 instructions, about 21 without
+# (both measured, with a quarter of the network's width); on Colab's T4 GPU about 4, at full width
+# (estimated). Add half an hour for the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are
+# used; `setup(data="shapes")` below chooses them at once.
 
 # %% [markdown]
 # ## Set-up
