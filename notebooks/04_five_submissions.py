@@ -566,7 +566,7 @@ print(demonstration[["pitfall", "test", "cost"]].round(2).to_string(index=False)
 # All at a quarter of the width, the whole with seed 0:
 
 # %% tags=["nbval-check-output"]
-print(measured.parts_and_whole("cifar10", 16).round(1).to_string(index=False))
+print(measured.parts_and_whole("cifar10", 16).round(1).replace(-0.0, 0.0).to_string(index=False))
 
 name = "era1-s10-strided"
 parts = [part for part, pitfall in PITFALLS.items() if name in pitfall.found_in]

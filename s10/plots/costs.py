@@ -25,7 +25,7 @@ def plot_costs(costs: pd.DataFrame, std: float = 0.0) -> Figure:
             (numbers of runs).
         std: standard deviation of the recipe without pitfalls, drawn as a band around 0.
     """
-    labels = costs["cost"].map("{:+.1f}".format)
+    labels = (costs["cost"].round(1) + 0.0).map("{:+.1f}".format)  # + 0.0: no "-0.0"
     labels = labels.mask(costs["diverged"] == costs["seeds"], "diverged")
     return _plot_bars(costs, "pitfall", "cost", labels, std)
 
