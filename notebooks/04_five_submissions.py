@@ -688,7 +688,7 @@ for name, submission in SUBMISSIONS.items():
 # %%
 for name, history in table.groupby("pitfall", sort=False):
     verdicts = s10.check_run(history, recipe.with_epochs(epochs))
-    wrong = [verdict for verdict in verdicts if not verdict]
+    wrong = [verdict for verdict in verdicts if not verdict.passed]
     print(name, *wrong or [f"✓ all {len(verdicts)} checks"], sep="\n    ")
 
 # %% [markdown]

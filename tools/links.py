@@ -18,10 +18,11 @@ except ImportError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-# After `git+` or `git clone`, and before the path of a CI badge.
+# After `git+` or `git clone`, before the path of a CI badge, and before that of one of our files.
 PLAIN = re.compile(
     r"(?<=git\+)https://[\w./-]*\w|(?<=git clone )https://[\w./-]*\w"
     r"|https://[\w./-]+?(?=/actions/workflows/)"
+    r"|https://[\w./-]+?(?=/blob/main/(?:benchmarks|results|s10)/)"
 )
 COLAB = re.compile(r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/")
 KAGGLE = re.compile(r"(https://kaggle\.com/kernels/welcome\?src=)https://[\w./-]+?/blob/")

@@ -568,7 +568,7 @@ ANSWERS = {
     submissions.diagnose: (
         [story(), story(A="Schedule stepped once an epoch"), story(C="SOFTMAX BEFORE THE LOSS"),
          story(B=" no padding before the crop "), dict(reversed(story().items())),
-         story(D="annihilation")],
+         story(D="annihilation"), story(A="schedule stepped once an epoch\n")],
         [*(story(**{letter: name}) for letter in "ABC" for name in PITFALLS
            if name != story()[letter]),
          *(story(A=text) for text in ("LR", "", 1, [])), story(B="padding"), story(C="softmax"),
@@ -641,7 +641,7 @@ ANSWERS = {
          lambda g, std: g.mean() / (std * (2 / 3) ** 0.5), lambda g, std: g.mean() / 0.24,
          lambda g, std: g.mean() / (g.std(ddof=1) / len(g) ** 0.5), lambda g, std: g.mean() - std,
          lambda g, std: g.mean() / g.std(), lambda g, std: np.median(g) / (std * len(g) ** -0.5),
-         lambda g, std: round(in_noise(g, std), 1), lambda g, std: in_noise(g, std) > 2, 1.67,
+         lambda g, std: round(in_noise(g, std), 1), lambda g, std: in_noise(g, std) > 2,
          lambda g, std: g.max() / (std * (2 / len(g)) ** 0.5)],
     ),
 }  # fmt: skip

@@ -332,7 +332,7 @@ def test_every_figure_is_exported_and_documented():
 
 def test_the_title_about_three_iterations_is_true():
     (axes,) = figures.newton_schulz().axes
-    assert "After 3 iterations all singular values above 0.02 lie between about 0.7 and 1.2" in (
+    assert "After 3 iterations, singular values above 0.02 are about 0.7 to 1.2" in (
         axes.get_title(loc="left")
     )
     (line,) = (line for line in axes.lines if line.get_label() == "3 iterations")

@@ -26,7 +26,7 @@ def newton_schulz() -> Figure:
     axes.text(0.0011, 1.55, "0.7 to 1.2", va="center", fontsize=9, color="0.3")
     axes.set(ylim=(1e-3, 3), ylabel="singular value after the iterations")
     axes.set_xlabel("singular value (of the momentum, divided by its norm)")
-    title = "After 3 iterations all singular values above 0.02 lie between about 0.7 and 1.2"
+    title = "After 3 iterations, singular values above 0.02 are about 0.7 to 1.2"
     axes.set_title(title, loc="left")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     style_axes(axes)
