@@ -124,7 +124,7 @@ my_peak = None
 
 # %% jupyter={"outputs_hidden": true}
 assignment = s10.Recipe()  # the assignment's settings, whatever machine this is
-rates, momenta = s10.simulate_schedule(
+rates, _ = s10.simulate_schedule(  # It steps the scheduler, and trains nothing.
     lambda optimizer: assignment.make_scheduler(optimizer, steps_per_epoch),
     assignment.epochs * steps_per_epoch,
 )
@@ -134,8 +134,8 @@ figures.one_cycle_arithmetic()
 # %% [markdown]
 # ## The arithmetic
 #
-# The LR rises in 489 equal increments, to step 489, and falls in 1,862, to step 2351. So a step up is
-# almost four times as large as a step down.
+# The LR rises by 489 equal increments, to step 489, and falls by 1,862, to step 2351. So an increment
+# up is almost four times as large as one down.
 
 # %% tags=["nbval-check-output"]
 import math
@@ -168,14 +168,14 @@ exercises.one_cycle.steps_of_the_run(steps)
 # ## Move it yourself
 #
 # The sliders begin at the assignment's cycle (LRMIN is LRMAX / div). Move the peak to the middle of the
-# run: how do a step up and a step down compare then? And move div from 1000 to 10: what changes, and what
-# hardly does?
+# run: how do an increment up and one down compare then? And move div from 1000 to 10: what changes, and
+# what hardly does?
 #
 # <details><summary>Answer</summary>
 #
-# With the peak at epoch 12 of 24, rise and fall take almost equally many steps, 1,175 and 1,176. So a
-# step up and a step down are practically equal. With div 10 the ends are a hundred times as high, but a
-# step is only a tenth shorter: most of the cycle hardly changes.
+# With the peak at epoch 12 of 24, rise and fall take almost equally many steps, 1,175 and 1,176. So an
+# increment up and one down are practically equal. With div 10 the ends are a hundred times as high, but
+# the increments only a tenth smaller: most of the cycle hardly changes.
 # </details>
 
 # %%
@@ -339,11 +339,11 @@ if len(seeds):
 # epochs. (In a single run, 0.003 and 0.001 may come out level; 0.005 is in "Go on". β1 differs, too: it
 # cycles in one run and is 0.9 in the others. Notebook 3 measures that alone.)
 #
-# Two reasons are often given: the cycle begins with small LRs, so that the first, wild gradients do
-# little damage; and it ends with small ones, with which the weights can settle. The stored runs, epoch
-# by epoch
+# Two reasons are often given: the cycle begins with small LRs, so that the first steps, when the
+# gradients are a poor guide, are short; and it ends with small ones, with which the weights can settle.
+# The stored runs, epoch by epoch
 # ([CSV](https://github.com/s10-course/s10/blob/main/results/experiments-cifar10-width16/schedules.csv)),
-# fit both:
+# fit both, in part:
 #
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
 #   nothing has fallen yet. Yet with each seed its training loss is lower by 0.3 to 0.4, and its test
@@ -352,7 +352,8 @@ if len(seeds):
 #   tell.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
 #   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
-#   on, in the middle of its fall or later.
+#   on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on, while
+#   its LR is still more than twice as large: small LRs at the end are not the whole story.
 #
 # ## Go on
 #
@@ -391,7 +392,8 @@ variants = {
     "β1 constant": replace(quick, momentum_max=0.9, momentum_min=0.9),
     "LRMAX 0.03": quick.with_lr_max(0.03),
 }
-switched_on = ["one cycle", "rises, then stays at LRMAX"]  # the first is what the others are compared with
+# The first is what the others are compared with.
+switched_on = ["one cycle", "rises, then stays at LRMAX", "starts at LRMAX, then falls"]
 my_sign = None  # "higher" or "lower"
 
 if env.smoke:  # The tests run all of them.
@@ -419,8 +421,8 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 # which move fast (notebook 4 measures a case of the second).
 #
 # Smith & Topin say that large LRs *regularize*: training ends with better test results than its loss
-# would suggest. They mean runs that *end* with small LRs; here, where the LR stays high to the end, it
-# is the other way around. (Why it should be so is disputed: [Keskar et al.
+# would suggest. They mean runs that *end* with small LRs; here, where the LR stays high to the end,
+# the opposite seems to hold. (Why large LRs should regularize is disputed: [Keskar et al.
 # 2016](https://arxiv.org/abs/1609.04836) say that wide valleys of the loss suit new images, [Dinh et
 # al. 2017](https://arxiv.org/abs/1703.04933) that the width of a valley means little.)
 #
@@ -432,8 +434,8 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 # 3. The scheduler steps after each batch: 98 steps per epoch, the peak at step 5 × 98 − 1 = 489.
 # 4. The momentum falls while the LR rises. With SGD that makes room for a larger LR; for Adam it is a
 #    convention.
-# 5. With each of three stored seeds one cycle beat constant LRs of 0.01, 0.003 and 0.001 in a short run, and
-#    a cycle that does not fall.
+# 5. In short runs, with each of three seeds, one cycle beat constant LRs of 0.01, 0.003 and 0.001, and in
+#    another experiment a run that rises and does not fall.
 #
 # ## Questions
 #

@@ -110,7 +110,7 @@ def annihilation() -> Figure:
     ends = {}
     figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
     for label, factor, color, width in (
-        ("PyTorch's default, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
+        ("default final_div_factor, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
         ("the assignment's, to LRMIN", 1, TRAIN, 1.6),
     ):
         one_cycle = partial(
@@ -121,9 +121,7 @@ def annihilation() -> Figure:
         left.plot((steps + 1) / STEPS_PER_EPOCH, rates, color=color, label=label, linewidth=width)
         right.plot(steps[-LAST_STEPS:], rates[-LAST_STEPS:], "o-", color=color, markersize=3)
         ends[factor] = rates[-1]
-    title = (
-        f"The assignment's ends at {ends[1]:.1g}, PyTorch's default at {ends[PYTORCH_DEFAULT]:.1g}"
-    )
+    title = f"The LR ends at {ends[1]:.1g}, or at {ends[PYTORCH_DEFAULT]:.1g} by default"
     left.set_title(title, loc="left", fontsize=11)
     right.set_title(f"the last {LAST_STEPS} steps", loc="right", fontsize=9)
     left.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
