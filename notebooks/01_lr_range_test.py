@@ -615,7 +615,9 @@ for name, each in {"the recipe": narrow, "no augmentation": without}.items():
     print(pd.DataFrame(ends, [f"seed {seed}" for seed in runs["seeds"]]).round(2).T.to_string())
 
 # %% [markdown]
-# TEXT-AFTER-MEASUREMENT
+# The other way around: without augmentation every training image is classified correctly in the end, and
+# the test accuracy is about 4 points lower with each seed. The network has memorized its images; that
+# is what augmentation prevents. And a short run says little about a long one.
 #
 # ## Recap
 #
