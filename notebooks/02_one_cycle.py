@@ -18,7 +18,7 @@
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
-# **Time** to run all cells: about 6 minutes on 2 CPU cores with bf16 instructions, about 12 without
+# **Time** to run all cells: about 7 minutes on 2 CPU cores with bf16 instructions, about 12 without
 # (both measured, with a quarter of the network's width); on Colab's T4 GPU about 2, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
@@ -349,7 +349,7 @@ if len(seeds):
 #   nothing has fallen yet. Yet with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
 #   that come from its LR, which was only half as high on average until then? This comparison cannot
-#   tell.)
+#   tell; one in "Go on" can.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
 #   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
 #   on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on, while
@@ -409,16 +409,18 @@ print(paired_differences(table[table["epoch"] == 1]).round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 
 # %% [markdown]
-# "Rises, then stays at LRMAX" differs from one cycle only in the fall: after the first epoch the two are
-# still the same run. In the stored output it ends lower with each seed: there the fall is worth 7 to 10
-# points. "Peak at the end" has no fall either, but it also rises more slowly, and could not tell which
-# of the two is to blame: a variant should change one thing. For the rise, try "starts at LRMAX, then falls".
+# "Rises, then stays at LRMAX" differs from one cycle only in the fall: after the first epoch the two
+# are still the same run. In the stored output it ends lower with each seed: there the fall is worth 7
+# to 10 points. "Starts at LRMAX, then falls" differs only in the rise, and ends lower with each seed,
+# too: the rise is worth 7 to 11 points. "Peak at the end" has no fall, and rises more slowly: it could
+# not tell which of the two is to blame. A variant should change one thing.
 #
-# Look at the training losses, too: the two end within 0.03 of each other with each seed, and yet differ
-# so much in the test. A training loss is a mean over a whole epoch, and there batch norm uses each
-# batch's own mean and variance; a test shows the weights of one moment, with the running statistics.
-# Either may be the reason: the weights of that moment, or running statistics that lag behind weights
-# which move fast (notebook 4 measures a case of the second).
+# Look at the training losses, too. Without the rise it is higher from the first epoch to the last: what
+# went wrong at the start is not made up for. Without the fall it ends within 0.03 of that of one cycle,
+# with each seed, and yet the test differs so much. A training loss is a mean over a whole epoch, and
+# there batch norm uses each batch's own mean and variance; a test shows the weights of one moment, with
+# the running statistics. Either may be the reason: the weights of that moment, or running statistics
+# that lag behind weights which move fast (notebook 4 measures a case of the second).
 #
 # Smith & Topin say that large LRs *regularize*: training ends with better test results than its loss
 # would suggest. They mean runs that *end* with small LRs; here, where the LR stays high to the end,
@@ -435,7 +437,7 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 # 4. The momentum falls while the LR rises. With SGD that makes room for a larger LR; for Adam it is a
 #    convention.
 # 5. In short runs, with each of three seeds, one cycle beat constant LRs of 0.01, 0.003 and 0.001, and in
-#    another experiment a run that rises and does not fall.
+#    another experiment a run without its rise and one without its fall.
 #
 # ## Questions
 #
