@@ -106,8 +106,8 @@ exercises.one_cycle.triangular(triangular)
 # the whole run is enough (more on its end below). In their runs the peak is so high that it could not
 # have been used from the start; they call the unusually fast training that results "super-convergence".
 # The assignment's cycle rises from LRMIN to LRMAX in the first 5 of 24 epochs and falls back in the
-# other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, and our LRMIN a thousandth
-# of it.)
+# other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, for the reason at the end of
+# notebook 1, and our LRMIN a thousandth of it.)
 #
 # The momentum moves the other way, between 0.95 and 0.85: lowest where the LR is highest ([Smith
 # 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
@@ -136,15 +136,6 @@ figures.one_cycle_arithmetic()
 #
 # The LR rises by 489 equal increments, to step 489, and falls by 1,862, to step 2351. So an increment
 # up is almost four times as large as one down.
-
-# %% tags=["nbval-check-output"]
-import math
-
-batches = math.ceil(50_000 / 512)
-peak, last = 5 * batches - 1, 24 * batches - 1
-print("batches an epoch", batches)
-for step in (0, 1, peak // 2, peak, peak + 1, (peak + last) // 2, last):
-    print(f"step {step:4d}  LR {rates[step]:.8f}")
 
 # %% [markdown]
 # ### Exercise 2.2
@@ -237,7 +228,8 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # default its single fall ends at the starting LR divided by 10,000, which the figure shows. The
 # assignment forbids it: the LR ends *at* LRMIN. (With an LRMIN as small as ours, 1e-5, the difference
 # is slight: the last steps hardly move the weights either way. The two cycles differ visibly only there,
-# enlarged on the right; on a linear axis they could hardly be told apart.)
+# enlarged on the right; on a linear axis they could hardly be told apart. The
+# log scale bends the straight lines.)
 
 # %%
 figures.annihilation()
@@ -336,30 +328,36 @@ if len(seeds):
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
 # of the best of the three constant LRs, 0.003, and the constant LRMAX ends lowest. That holds for 8
 # epochs of 10,000 images, and the best of three is not the best possible; it says nothing about 24
-# epochs. (In a single run, 0.003 and 0.001 may come out level; 0.005 is in "Go on". β1 differs, too: it
-# cycles in one run and is 0.9 in the others. Notebook 3 measures that alone.)
+# epochs. (In a single run, 0.003 and 0.001 may come out level; 0.005 is among the variants below. β1
+# differs, too: it cycles in one run and is 0.9 in the others. Notebook 3 measures that alone.)
 #
 # Two reasons are often given: the cycle begins with small LRs, so that the first steps, when the
 # gradients are a poor guide, are short; and it ends with small ones, with which the weights can settle.
 # The stored runs, epoch by epoch
 # ([CSV](https://github.com/s10-course/s10/blob/main/results/experiments-cifar10-width16/schedules.csv)),
-# fit both, in part:
+# support both reasons, but only partly:
 #
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
 #   nothing has fallen yet. Yet with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
 #   that come from its LR, which was only half as high on average until then? This comparison cannot
-#   tell; one in "Go on" can.)
+#   tell; one below can.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
 #   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
 #   on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on, while
 #   its LR is still more than twice as large: small LRs at the end are not the whole story.
 #
-# ## Go on
+# ## Go on: which half of the cycle helps?
 #
-# Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1.
-# Switch on what you like, and predict first whether it will end higher or lower than one cycle. (The LR
-# is shown at the end of each epoch, so its rise in epoch 1 does not show.)
+# Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
+# variant has no fall, one no rise; the others are for you to switch on.
+#
+# **Your prediction first**: will they end higher or lower than one cycle? (The LR is shown at the end of
+# each epoch: its rise in epoch 1 does not show, and without the rise it looks like one cycle.)
+
+# %%
+my_no_fall = None  # "higher" or "lower"
+my_no_rise = None
 
 # %% jupyter={"outputs_hidden": true}
 from dataclasses import replace
@@ -394,7 +392,6 @@ variants = {
 }
 # The first is what the others are compared with.
 switched_on = ["one cycle", "rises, then stays at LRMAX", "starts at LRMAX, then falls"]
-my_sign = None  # "higher" or "lower"
 
 if env.smoke:  # The tests run all of them.
     switched_on = list(variants)
@@ -402,7 +399,7 @@ env.print_estimate(3 * len(switched_on) * quick.epochs, subset)
 table = compare_variants({name: variants[name] for name in switched_on}, subset, device)
 
 # %% jupyter={"outputs_hidden": true}
-print("test accuracy against the first, in percentage points – you said:", my_sign)
+print("test accuracy against the first, in percentage points – you said:", my_no_fall, my_no_rise)
 print(paired_differences(table).round(2).to_string())
 print("\nthe same after the first epoch")
 print(paired_differences(table[table["epoch"] == 1]).round(2).to_string())
@@ -416,17 +413,16 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 # not tell which of the two is to blame. A variant should change one thing.
 #
 # Look at the training losses, too. Without the rise it is higher from the first epoch to the last: what
-# went wrong at the start is not made up for. Without the fall it ends within 0.03 of that of one cycle,
-# with each seed, and yet the test differs so much. A training loss is a mean over a whole epoch, and
-# there batch norm uses each batch's own mean and variance; a test shows the weights of one moment, with
-# the running statistics. Either may be the reason: the weights of that moment, or running statistics
-# that lag behind weights which move fast (notebook 4 measures a case of the second).
+# went wrong at the start is not made up for. And that is not just the LR of the moment, which is the
+# same from epoch 2 on. (The test accuracy after epoch 1 is too noisy to tell.) Without the fall it ends
+# within 0.03 of that of one cycle, with each seed, and yet the test differs so much. A training loss is
+# a mean over a whole epoch, and there batch norm uses each batch's own mean and variance; a test shows
+# the weights of one moment, with the running statistics. Either may be the reason: the weights of that
+# moment, or running statistics that lag behind weights which move fast (notebook 4 measures a case of
+# the second).
 #
 # Smith & Topin say that large LRs *regularize*: training ends with better test results than its loss
-# would suggest. They mean runs that *end* with small LRs; here, where the LR stays high to the end,
-# the opposite seems to hold. (Why large LRs should regularize is disputed: [Keskar et al.
-# 2016](https://arxiv.org/abs/1609.04836) say that wide valleys of the loss suit new images, [Dinh et
-# al. 2017](https://arxiv.org/abs/1703.04933) that the width of a valley means little.)
+# would suggest. They mean runs that *end* with small LRs, so this experiment does not test it.
 #
 # ## Recap
 #
