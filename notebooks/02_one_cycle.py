@@ -338,10 +338,10 @@ if len(seeds):
 # support both reasons, but only partly:
 #
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
-#   nothing has fallen yet. Yet with each seed its training loss is lower by 0.3 to 0.4, and its test
+#   nothing has fallen yet. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
 #   that come from its LR, which was only half as high on average until then? This comparison cannot
-#   tell; one below can.)
+#   tell.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
 #   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
 #   on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on, while
@@ -408,21 +408,19 @@ env.add_caption(plot_schedules(table, by="variant", with_lr=True))
 # %% [markdown]
 # "Rises, then stays at LRMAX" differs from one cycle only in the fall: after the first epoch the two
 # are still the same run. In the stored output it ends lower with each seed: there the fall is worth 7
-# to 10 points. "Starts at LRMAX, then falls" differs only in the rise, and ends lower with each seed,
-# too: the rise is worth 7 to 11 points. "Peak at the end" has no fall, and rises more slowly: it could
-# not tell which of the two is to blame. A variant should change one thing.
+# to 10 points. "Starts at LRMAX, then falls" differs only in the first epoch, and ends lower with each
+# seed, too: a gentle first epoch is worth 7 to 11 points. (Is it the slow rise, or just the smaller
+# mean LR of that epoch? To find out, switch on "constant 0.005", which has the same mean.) "Peak at the
+# end" has no fall, and rises more slowly: it could not tell which of the two is to blame. A variant
+# should change one thing.
 #
-# Look at the training losses, too. Without the rise it is higher from the first epoch to the last: what
-# went wrong at the start is not made up for. And that is not just the LR of the moment, which is the
-# same from epoch 2 on. (The test accuracy after epoch 1 is too noisy to tell.) Without the fall it ends
-# within 0.03 of that of one cycle, with each seed, and yet the test differs so much. A training loss is
-# a mean over a whole epoch, and there batch norm uses each batch's own mean and variance; a test shows
-# the weights of one moment, with the running statistics. Either may be the reason: the weights of that
-# moment, or running statistics that lag behind weights which move fast (notebook 4 measures a case of
-# the second).
-#
-# Smith & Topin say that large LRs *regularize*: training ends with better test results than its loss
-# would suggest. They mean runs that *end* with small LRs, so this experiment does not test it.
+# Look at the training loss, too. Without the rise it is higher from the first epoch to the last,
+# although from epoch 2 on the LRs are the same: what went wrong at the start is not made up for. (The
+# test accuracy after epoch 1 is too noisy to show it.) Without the fall it ends within 0.03 of that of
+# one cycle, with each seed, and yet the test differs so much. A training loss is a mean over a whole
+# epoch, and there batch norm uses each batch's own mean and variance; a test shows the weights of one
+# moment, with the running statistics. Either may be the reason: the weights of that moment, or running
+# statistics that lag behind weights which move fast (notebook 4 measures a case of the second).
 #
 # ## Recap
 #

@@ -250,7 +250,7 @@ STATEMENTS = [
      lambda: (schedules().drop(columns="one cycle").idxmax(axis=1) == "constant 0.003").all()),
     ("02", "after the first epoch the two are still the same run. In the stored output it ends "
      "lower with each seed: there the fall is worth 7 to 10 points.", the_fall_brings_the_lead),
-    ("02", "and ends lower with each seed, too: the rise is worth 7 to 11 points",
+    ("02", "and ends lower with each seed, too: a gentle first epoch is worth 7 to 11 points.",
      the_rise_matters),
     ("02", "Without the fall it ends within 0.03 of that of one cycle, with each seed",
      lambda: np.ptp(training_losses()[:, :2, -1], axis=1).max() <= 0.0305),
