@@ -36,7 +36,7 @@ try:
 except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
     # !pip install -q git+https://github.com/s10-course/s10
     import s10
-from s10.course import exercises, figures, reference, setup, show
+from s10.course import exercises, figures, reference, setup
 
 # %% tags=["setup"]
 env = setup()  # setup(data="shapes") needs no download
@@ -224,12 +224,12 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 #
 # In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was
 # later called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
-# valley. PyTorch's `OneCycleLR` has a separate phase for it only with `three_phase=True`; but by
-# default its single fall ends at the starting LR divided by 10,000, which the figure shows. The
-# assignment forbids it: the LR ends *at* LRMIN. (With an LRMIN as small as ours, 1e-5, the difference
-# is slight: the last steps hardly move the weights either way. The two cycles differ visibly only there,
-# enlarged on the right; on a linear axis they could hardly be told apart. The
-# log scale bends the straight lines.)
+# valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True`; without, its single
+# fall goes as low, since by default (`final_div_factor`) it ends at the starting LR divided by 10,000.
+# The assignment forbids both: the LR ends *at* LRMIN.
+#
+# The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
+# apart, nor would it matter much: such steps hardly move the weights.
 
 # %%
 figures.annihilation()
@@ -263,12 +263,21 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # </details>
 
 # %% [markdown]
-# The library's scheduler is `OneCycleLR` with straight lines, these three arguments and `pct_start`,
-# worked out from LRMIN, LRMAX and the epoch of the peak. (Read only the call
-# `super().__init__(…)`; what comes before it checks the arguments and works out these numbers.)
+# The library's scheduler, `s10.OneCycle`, is that call: it works the arguments out from LRMIN, LRMAX and
+# the epoch of the peak, and checks them. Both give the same 2,352 LRs:
 
 # %% tags=["nbval-check-output"]
-show(s10.OneCycle)
+from torch.optim.lr_scheduler import OneCycleLR
+
+pytorchs, _ = s10.simulate_schedule(
+    lambda optimizer: OneCycleLR(
+        optimizer, max_lr=0.01, total_steps=24 * 98, pct_start=5 / 24, anneal_strategy="linear",
+        div_factor=1000, final_div_factor=1,
+    ),
+    24 * 98,
+)
+difference = max(abs(one - other) for one, other in zip(rates, pytorchs, strict=True))
+print(f"largest difference: {round(difference, 12):g}, of LRs up to {max(rates):g}")
 
 # %% [markdown]
 # ## Does the cycle beat a constant LR? An experiment
@@ -276,8 +285,18 @@ show(s10.OneCycle)
 # We train four times on 10,000 images for 8 epochs, and test on 2,000: with one cycle, and with the constant
 # LRs 0.01 (LRMAX), 0.003 and 0.001; three of them, since a single one might be badly chosen. The cycle
 # is shortened, too: it peaks after epoch 2 of 8. The initial weights and the batches are the same; β1 of
-# the constant ones is the mean of the cycle's. (Each line of the log shows the LR at the end of an epoch.)
-#
+# the constant ones is the mean of the cycle's.
+
+# %%
+from s10.course import experiments
+
+subset = env.subset(10_000, 2_000)
+short = recipe.with_epochs(env.size(8, smoke=2))
+subset_steps = -(-len(subset.train_labels) // short.batch_size)  # batches per epoch, rounded up
+schedules = experiments.one_cycle_and_constant_lrs(short)
+figures.planned_lrs(schedules, subset_steps)
+
+# %% [markdown]
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
 # will it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points
 # apart, and the same seed on another machine as much as 5. Nothing is chosen from this experiment, so
@@ -287,26 +306,19 @@ show(s10.OneCycle)
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
 my_lead = None  # percentage points
 
-# %%
-from s10.course.experiments import compare_schedules, final_accuracy, with_constant_lr
-
-show(compare_schedules)
-
 # %% jupyter={"outputs_hidden": true}
-subset = env.subset(10_000, 2_000)
-short = recipe.with_epochs(env.size(8, smoke=2))
 env.print_estimate(4 * short.epochs, subset)
-table = compare_schedules(subset, short, device)
+table = experiments.train_each(subset, schedules, device, by="schedule")
 
 # %% jupyter={"outputs_hidden": true}
 from s10.plots import plot_schedules
 
-final = final_accuracy(table)
+final = experiments.final_accuracy(table)
 ranked = sorted(final, key=final.get, reverse=True)
 lead = 100 * (final[ranked[0]] - final[ranked[1]])
 print("best:", ranked[0], "– you said:", my_best)
 print(exercises.compare_guess("lead in points", my_lead, lead))
-env.add_caption(plot_schedules(table, with_lr=True))
+env.add_caption(plot_schedules(table))
 
 # %% [markdown]
 # **Is my number normal?** The same experiment over three seeds is kept in the repository. "Usual" is
@@ -333,57 +345,43 @@ if len(seeds):
 #
 # Two reasons are often given: the cycle begins with small LRs, so that the first steps, when the
 # gradients are a poor guide, are short; and it ends with small ones, with which the weights can settle.
-# The stored runs, epoch by epoch
-# ([CSV](https://github.com/s10-course/s10/blob/main/results/experiments-cifar10-width16/schedules.csv)),
-# support both reasons, but only partly:
-#
+# The stored runs, epoch by epoch, support both reasons, but only partly:
+
+# %%
+curves = reference.stored_curves(short, dataset.name)
+if len(curves):
+    curves["test_accuracy"] *= 100
+    some = curves[curves["epoch"].isin([2, 4, 6])].round({"train_loss": 2, "test_accuracy": 1})
+    for column in ("train_loss", "test_accuracy"):
+        by_schedule = some.pivot(index=["epoch", "seed"], columns="schedule", values=column)
+        print(column.replace("_", " "), by_schedule.to_string(), sep="\n", end="\n\n")
+
+# %% [markdown]
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
 #   nothing has fallen yet. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
 #   that come from its LR, which was only half as high on average until then? This comparison cannot
 #   tell.)
-# - *The fall*, against the smaller constant LRs, 0.003 and 0.001. At first their training loss is the
-#   lower one, with each seed; in the test the cycle is ahead of them for good only from epoch 5, 6 or 7
-#   on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on, while
-#   its LR is still more than twice as large: small LRs at the end are not the whole story.
+# - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
+#   lower one, with each seed; on the test images the cycle is ahead of them for good only from epoch 5, 6
+#   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
+#   while its LR is still more than twice as large: small LRs at the end are not the whole story.
 #
 # ## Go on: which half of the cycle helps?
 #
 # Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
-# variant has no fall, one no rise; the others are for you to switch on.
-#
-# **Your prediction first**: will they end higher or lower than one cycle? (The LR is shown at the end of
-# each epoch: its rise in epoch 1 does not show, and without the rise it looks like one cycle.)
+# variant has no fall, one no rise; one has the constant LR 0.005, which is the cycle's mean. The others
+# are for you to switch on.
 
 # %%
-my_no_fall = None  # "higher" or "lower"
-my_no_rise = None
-
-# %% jupyter={"outputs_hidden": true}
 from dataclasses import replace
 
-from s10.course.experiments import compare_variants, paired_differences
-
 quick = recipe.with_epochs(env.size(5, smoke=1))
-
-
-class StaysAtPeak(s10.Recipe):
-    def make_scheduler(self, optimizer, steps_per_epoch):  # It "falls" from LRMAX to LRMAX.
-        return super().make_scheduler(optimizer, steps_per_epoch, final_lr=self.lr_max)
-
-
-class StartsAtPeak(s10.Recipe):
-    def make_scheduler(self, optimizer, steps_per_epoch):  # It "rises" from LRMAX to LRMAX.
-        high = replace(self, lr_min=self.lr_max)
-        # high.make_scheduler would be this method again.
-        return s10.Recipe.make_scheduler(high, optimizer, steps_per_epoch, final_lr=self.lr_min)
-
-
 variants = {
     "one cycle": quick,
-    "rises, then stays at LRMAX": StaysAtPeak(**vars(quick)),
-    "starts at LRMAX, then falls": StartsAtPeak(**vars(quick)),
-    "constant 0.005": with_constant_lr(quick, 0.005),
+    "rises, then stays at LRMAX": experiments.without_fall(quick),
+    "starts at LRMAX, then falls": experiments.without_rise(quick),
+    "constant 0.005": experiments.with_constant_lr(quick, 0.005),
     "peak in the middle": replace(quick, peak_epoch=max(1, quick.epochs // 2)),
     "peak at the end": replace(quick, peak_epoch=quick.epochs),
     "LRMIN a tenth of LRMAX": replace(quick, lr_min=quick.lr_max / 10),
@@ -391,36 +389,39 @@ variants = {
     "LRMAX 0.03": quick.with_lr_max(0.03),
 }
 # The first is what the others are compared with.
-switched_on = ["one cycle", "rises, then stays at LRMAX", "starts at LRMAX, then falls"]
-
+switched_on = [
+    "one cycle", "rises, then stays at LRMAX", "starts at LRMAX, then falls", "constant 0.005",
+]
 if env.smoke:  # The tests run all of them.
     switched_on = list(variants)
-env.print_estimate(3 * len(switched_on) * quick.epochs, subset)
-table = compare_variants({name: variants[name] for name in switched_on}, subset, device)
-
-# %% jupyter={"outputs_hidden": true}
-print("test accuracy against the first, in percentage points – you said:", my_no_fall, my_no_rise)
-print(paired_differences(table).round(2).to_string())
-print("\nthe same after the first epoch")
-print(paired_differences(table[table["epoch"] == 1]).round(2).to_string())
-env.add_caption(plot_schedules(table, by="variant", with_lr=True))
+chosen = {name: variants[name] for name in switched_on}
+figures.planned_lrs(chosen, subset_steps)
 
 # %% [markdown]
-# "Rises, then stays at LRMAX" differs from one cycle only in the fall: after the first epoch the two
-# are still the same run. In the stored output it ends lower with each seed: there the fall is worth 7
-# to 10 points. "Starts at LRMAX, then falls" differs only in the first epoch, and ends lower with each
-# seed, too: a gentle first epoch is worth 7 to 11 points. (Is it the slow rise, or just the smaller
-# mean LR of that epoch? To find out, switch on "constant 0.005", which has the same mean.) "Peak at the
-# end" has no fall, and rises more slowly: it could not tell which of the two is to blame. A variant
-# should change one thing.
-#
-# Look at the training loss, too. Without the rise it is higher from the first epoch to the last,
-# although from epoch 2 on the LRs are the same: what went wrong at the start is not made up for. (The
-# test accuracy after epoch 1 is too noisy to show it.) Without the fall it ends within 0.03 of that of
-# one cycle, with each seed, and yet the test differs so much. A training loss is a mean over a whole
-# epoch, and there batch norm uses each batch's own mean and variance; a test shows the weights of one
-# moment, with the running statistics. Either may be the reason: the weights of that moment, or running
-# statistics that lag behind weights which move fast (notebook 4 measures a case of the second).
+# **Your prediction first**: by how many percentage points will each of the three end below one cycle?
+# (A number below 0 says that it ends above.)
+
+# %%
+my_points_lost = {"no fall": None, "no rise": None, "constant": None}
+
+# %% jupyter={"outputs_hidden": true}
+env.print_estimate(3 * len(chosen) * quick.epochs, subset)
+table = experiments.compare_variants(chosen, subset, device)
+
+# %% jupyter={"outputs_hidden": true}
+ends = experiments.paired_differences(table)
+for (what, guess), name in zip(my_points_lost.items(), list(variants)[1:4], strict=True):
+    if name in ends.index:
+        print(exercises.compare_guess(f"points lost, {what}", guess, -ends.loc[name, "mean"]))
+print("\ntest accuracy against the first, in percentage points")
+print(ends.round(2).to_string())
+print("\ntraining loss of each epoch, mean of the seeds")
+losses = table.groupby(["variant", "epoch"], sort=False)["train_loss"].mean().unstack()
+print(losses.round(2).to_string())
+env.add_caption(plot_schedules(table, by="variant"))
+
+# %% [markdown]
+# XXX
 #
 # ## Recap
 #

@@ -88,11 +88,27 @@ def lr_range() -> list[dict]:
     return entries
 
 
+def curves(path: Path, by: str) -> dict:
+    """Training loss and test accuracy of each variant: a list for each seed, epoch after epoch."""
+    if not path.exists():
+        return {}
+    found = {"loss_curves": {}, "test_curves": {}}
+    for row in rows(path):
+        for kind, column in (("loss_curves", "train_loss"), ("test_curves", "test_accuracy")):
+            seeds = found[kind].setdefault(row[by], {})
+            seeds.setdefault(row["seed"], []).append(round(float(row[column]), 4))
+    return {kind: {name: [*seeds.values()] for name, seeds in of.items()}
+            for kind, of in found.items()}  # fmt: skip
+
+
 def experiments() -> list[dict]:
-    """The notebooks' short experiments: the last epoch of each variant, one value per seed."""
+    """The notebooks' short experiments: the last epoch of each variant, one value per seed.
+
+    Of the schedules, whose course notebook 2 explains, also the curves.
+    """
     entries = []
     for path in sorted(RESULTS.glob("experiments-*/experiments.json")):
-        found = load(path)
+        found, table = load(path), path.with_name("schedules.csv")
         for name, outcome in found["outcomes"].items():
             entries.append(
                 {
@@ -104,6 +120,7 @@ def experiments() -> list[dict]:
                     "recipe": without_seed(outcome["recipe"]),
                     "seeds": found["seeds"],
                     "values": outcome["values"],
+                    **(curves(table, by="schedule") if name == "schedules" else {}),
                 }
             )
     return entries

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from s10.custom_resnet import conv3x3, conv_block
 from s10.datasets.dataset import ImageDataset
@@ -91,25 +91,45 @@ def paired_differences(table: pd.DataFrame, by: str = "variant") -> pd.DataFrame
 
 def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
     """The recipe with this LR, and the mean of the cycle's momentum, at every step."""
-
-    class ConstantRecipe(type(recipe)):
-        def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-            return ConstantLR(optimizer, factor=1)
-
     momentum = (recipe.momentum_max + recipe.momentum_min) / 2
     changes = {"lr_max": lr, "lr_min": lr, "momentum_max": momentum, "momentum_min": momentum}
-    return ConstantRecipe(**asdict(replace(recipe, **changes)))
+    return _with_final_lr(replace(recipe, **changes), lr)
+
+
+def without_fall(recipe: Recipe) -> Recipe:
+    """The recipe with an LR that stays at LRMAX after its rise."""
+    return _with_final_lr(recipe, recipe.lr_max)
+
+
+def without_rise(recipe: Recipe) -> Recipe:
+    """The recipe with an LR that is LRMAX from the first step to the end of its rise."""
+    return _with_final_lr(replace(recipe, lr_min=recipe.lr_max), recipe.lr_min)
+
+
+def _with_final_lr(recipe: Recipe, final_lr: float) -> Recipe:
+    """The recipe with one cycle from LRMIN over LRMAX to this LR."""
+
+    class OtherEnd(type(recipe)):
+        def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, final_lr=final_lr)
+
+    return OtherEnd(**asdict(recipe))
+
+
+def one_cycle_and_constant_lrs(recipe: Recipe) -> dict[str, Recipe]:
+    """Name → recipe: as it is, and with the constant LRs LRMAX, 0.3 of it and a tenth."""
+    constant = (recipe.lr_max, 0.3 * recipe.lr_max, 0.1 * recipe.lr_max)
+    recipes = {f"constant {lr:g}": with_constant_lr(recipe, lr) for lr in constant}
+    return {"one cycle": recipe, **recipes}
 
 
 def compare_schedules(dataset: ImageDataset, recipe: Recipe, device="cpu") -> pd.DataFrame:
-    """One cycle against three constant LRs: LRMAX, 0.3 of it and a tenth, all else the same.
+    """One cycle against three constant LRs, with the mean of the cycle's momentum.
 
-    The momentum of the constant ones is the mean of the cycle's. Returns the histories
-    one below the other, with a column `schedule`.
+    Returns the histories one below the other, with a column `schedule`.
     """
-    constant = (recipe.lr_max, 0.3 * recipe.lr_max, 0.1 * recipe.lr_max)
-    recipes = {f"constant {lr:g}": with_constant_lr(recipe, lr) for lr in constant}
-    return train_each(dataset, {"one cycle": recipe, **recipes}, device, by="schedule")
+    recipes = one_cycle_and_constant_lrs(recipe)
+    return train_each(dataset, recipes, device, by="schedule")
 
 
 class DeepNet(nn.Module):

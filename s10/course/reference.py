@@ -175,11 +175,25 @@ def compare_experiment(name: str, values: dict[str, float], recipe: Recipe, data
 
 def stored_experiment(name: str, recipe: Recipe, data: str) -> dict[str, list[float]]:
     """Variant → its result with each stored seed, as in `compare_experiment`; {} if not stored."""
-    for entry in stored()["experiments"]:
-        same = (entry["experiment"], entry["data"]) == (name, data)
-        if same and not _differences(recipe, entry):
-            return entry["values"]
-    return {}
+    return _experiment(name, recipe, data).get("values", {})
+
+
+def stored_curves(recipe: Recipe, data: str) -> pd.DataFrame:
+    """What `compare_schedules` returned for each stored seed; no rows if not stored.
+
+    Columns: schedule, seed, epoch, train_loss and test_accuracy (a fraction).
+    """
+    entry = _experiment("schedules", recipe, data)
+    rows = [
+        (schedule, seed, epoch, *values)
+        for schedule, losses in entry.get("loss_curves", {}).items()
+        for seed, *curves in zip(
+            entry["seeds"], losses, entry["test_curves"][schedule], strict=True
+        )
+        for epoch, values in enumerate(zip(*curves, strict=True), start=1)
+    ]
+    columns = ["schedule", "seed", "epoch", "train_loss", "test_accuracy"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def training_entry(recipe: Recipe, data: str) -> dict | None:
@@ -191,6 +205,15 @@ def training_entry(recipe: Recipe, data: str) -> dict | None:
         if (entry["recipe"]["class"], entry["recipe"]["width"], entry["data"]) == ours
     ]
     return min(entries, key=lambda entry: len(_differences(recipe, entry)), default=None)
+
+
+def _experiment(name: str, recipe: Recipe, data: str) -> dict:
+    """The stored entry of this experiment, {} if there is none."""
+    for entry in stored()["experiments"]:
+        same = (entry["experiment"], entry["data"]) == (name, data)
+        if same and not _differences(recipe, entry):
+            return entry
+    return {}
 
 
 def _differences(recipe: Recipe, entry: dict) -> list[str]:

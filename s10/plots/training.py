@@ -62,7 +62,7 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_schedules(table: pd.DataFrame, by: str = "schedule", with_lr: bool = False) -> Figure:
+def plot_schedules(table: pd.DataFrame, by: str = "schedule") -> Figure:
     """Training loss and test accuracy of several runs, one over the other.
 
     Args:
@@ -70,13 +70,10 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule", with_lr: bool = Fa
             `s10.course.experiments.compare_schedules` or `compare_variants`. With a column
             `seed`, thin lines are the seeds, the thick one is their mean.
         by: the column that names the run, such as "schedule" or "variant".
-        with_lr: a third panel has the LR at the end of each epoch.
     """
     check_not_empty(table)
-    figure, panels = _loss_and_accuracy(with_lr)
+    figure, panels = _loss_and_accuracy()
     columns = {"train_loss": "Training loss", "test_accuracy": "Test accuracy"}
-    if with_lr:
-        columns["lr"] = "LR at the end of each epoch"
     table = table.assign(test_accuracy=100 * table["test_accuracy"])
     if "seed" not in table:
         table = table.assign(seed=0)
@@ -90,16 +87,15 @@ def plot_schedules(table: pd.DataFrame, by: str = "schedule", with_lr: bool = Fa
                     axes.plot(run["epoch"], run[column], color=color, alpha=0.4, linewidth=0.8)
     seeds = table["seed"].nunique()
     suffix = f", mean of {seeds} seeds (thin: each)" if seeds > 1 else ""
-    for axes, (column, title) in zip(panels, columns.items(), strict=True):
-        title += suffix * (column != "lr")  # Seeds share their LRs.
-        axes.set_title(title, loc="left", fontsize="medium")
+    for axes, title in zip(panels, columns.values(), strict=True):
+        axes.set_title(title + suffix, loc="left", fontsize="medium")
     panels[0].legend(frameon=False, fontsize=8)  # Falling curves leave room at the top.
     return figure
 
 
-def _loss_and_accuracy(with_lr: bool = False) -> tuple[Figure, np.ndarray]:
-    """An empty figure of two or three panels whose x axes count whole epochs."""
-    figure, panels = new_figure(11 if with_lr else 9, 3.4, 1, 2 + with_lr)
+def _loss_and_accuracy() -> tuple[Figure, np.ndarray]:
+    """An empty figure of two panels whose x axes count whole epochs."""
+    figure, panels = new_figure(9, 3.4, 1, 2)
     for axes in panels:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -21,9 +21,13 @@ from s10.course.experiments import (
     final_accuracy,
     final_loss,
     paired_differences,
+    with_constant_lr,
     with_model,
+    without_fall,
+    without_rise,
 )
 from s10.plots import plot_schedules
+from s10.schedules import simulate_schedule
 from s10.speed.muon import Muon
 from s10.speed.recipes import LAPTOP
 
@@ -39,6 +43,33 @@ def test_the_schedules_are_compared_from_the_same_start(few, tiny):
     assert constant["momentum"].tolist() == pytest.approx([0.9] * 3)
     assert set(final_accuracy(table)) == set(table["schedule"])
     assert len(plot_schedules(table).axes) == 2
+
+
+def lrs_and_momenta(recipe):
+    def make_scheduler(optimizer):
+        return recipe.make_scheduler(optimizer, steps_per_epoch=10)
+
+    return np.array(simulate_schedule(make_scheduler, 10 * recipe.epochs))
+
+
+def test_a_variant_changes_one_half_of_the_cycle():
+    recipe, peak = Recipe(), 49
+    cycle, no_fall, no_rise = map(
+        lrs_and_momenta, (recipe, without_fall(recipe), without_rise(recipe))
+    )
+    assert (no_fall[:, : peak + 1] == cycle[:, : peak + 1]).all()
+    assert no_fall[0, peak:] == pytest.approx(recipe.lr_max)
+    assert no_rise[0, : peak + 1] == pytest.approx(recipe.lr_max)
+    assert no_rise[:, peak:] == pytest.approx(cycle[:, peak:])
+    assert (no_fall[1] == cycle[1]).all()
+    assert (no_rise[1] == cycle[1]).all()
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), LAPTOP])
+def test_a_constant_lr_is_exactly_constant(recipe):
+    rates, momenta = lrs_and_momenta(with_constant_lr(recipe, 0.003))
+    assert set(rates) == {0.003}
+    assert momenta == pytest.approx((recipe.momentum_max + recipe.momentum_min) / 2, abs=1e-12)
 
 
 def test_the_depths_are_compared(few, tiny):

@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from torch import nn
 
-from s10 import CustomResNet, InputError
+from s10 import CustomResNet, InputError, Recipe
 from s10.course import figures
+from s10.course.experiments import with_constant_lr
 from s10.course.figures.__main__ import DRAWINGS, main, save_all
 from s10.custom_resnet import ResBlock
 from s10.lr_finder import choose_from_loss
@@ -223,18 +224,32 @@ def test_one_cycle_arithmetic_of_the_assignment(drawn):
 
 def test_annihilation_ends_where_pytorchs_default_does(drawn):
     figure = drawn["annihilation"]
-    axes, last_steps = figure.axes
-    ends = [line.get_ydata()[-1] for line in axes.lines]
+    (axes,) = figure.axes
+    ours, default, three_phases, _ = (line.get_ydata() for line in axes.lines)
     weight = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1, momentum=0.9)
-    torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, div_factor=1000)
-    assert ends == pytest.approx([optimizer.param_groups[0]["min_lr"], 1e-5])
-    assert "ends at 1e-05, or at 1e-09 by default" in title(figure)
-    assert axes.get_yscale() == "log"
-    # In the last steps the two can be told apart, where they differ most.
-    below, above = (line.get_ydata() for line in last_steps.lines)
-    assert last_steps.lines[0].get_xdata()[-1] == 24 * 98 - 1
-    assert above[0] / below[0] < 1.15 < above[-1] / below[-1]
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, div_factor=10)
+    lowest = optimizer.param_groups[0]["min_lr"]
+    assert [ours[-1], default[-1], three_phases[-1]] == pytest.approx([0.001, lowest, lowest])
+    assert ours.argmax() == default.argmax() == 5 * 98 - 1
+    # The last phase is the last tenth, and all of it is below LRMIN.
+    below = np.flatnonzero(three_phases < 0.000999)
+    assert below[0] == pytest.approx(0.9 * 24 * 98, abs=2)
+    assert len(below) == below[-1] - below[0] + 1
+    assert [text.get_text()[-15:] for text in axes.get_legend().get_texts()] == [
+        "(ends at 0.001)", "(ends at 1e-07)", "(ends at 1e-07)",
+    ]  # fmt: skip
+
+
+def test_the_planned_lrs_are_those_of_the_recipes():
+    recipes = {"A": Recipe().with_epochs(5), "B": with_constant_lr(Recipe().with_epochs(5), 0.003)}
+    (axes,) = figures.planned_lrs(recipes, 20).axes
+    cycle, constant = axes.lines
+    assert (len(cycle.get_ydata()), cycle.get_xdata()[-1]) == (100, 5)
+    assert cycle.get_ydata().argmax() == 19
+    assert cycle.get_ydata().max() == 0.01
+    assert set(constant.get_ydata()) == {0.003}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
 
 
 def test_whitening_removes_the_correlations_of_a_patch(shapes):

@@ -208,6 +208,21 @@ def test_the_short_experiments_are_judged(name, epochs, data):
     assert "no such" in reference.compare_experiment(name, middle, replace(recipe, pad=0), data)
 
 
+def test_the_curves_of_the_schedules_are_those_of_the_stored_runs():
+    recipe = NARROW.with_epochs(SCHEDULE_EPOCHS)
+    curves = reference.stored_curves(recipe, "cifar10")
+    assert len(curves) == 4 * 3 * SCHEDULE_EPOCHS
+    keys = ["schedule", "seed", "epoch"]
+    stored = pd.read_csv(ROOT / "results" / "experiments-cifar10-width16" / "schedules.csv")
+    both = curves.merge(stored, on=keys, suffixes=("", "_of_the_file"), validate="one_to_one")
+    assert len(both) == len(curves)
+    for column in ("train_loss", "test_accuracy"):
+        assert both[column].to_numpy() == pytest.approx(both[f"{column}_of_the_file"], abs=1e-4)
+    nothing = reference.stored_curves(replace(recipe, pad=0), "cifar10")
+    assert nothing.empty
+    assert list(nothing) == list(curves)
+
+
 def test_the_stored_runs_are_drawn_if_there_are_any():
     figure = reference.plot_reference_runs(history(0.4, 0.6), NARROW, "cifar10")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [

@@ -106,8 +106,6 @@ def test_runs_are_compared(history, by):
     assert accuracy.lines[1].get_ydata() == pytest.approx(100 * better["test_accuracy"])
     # Which is better, a short run with one seed cannot say.
     assert accuracy.get_title(loc="left") == "Test accuracy"
-    *_, lr = plots.plot_schedules(table, by=by, with_lr=True).axes
-    assert lr.lines[0].get_ydata() == pytest.approx(history["lr"])
 
 
 def test_of_several_seeds_the_mean_is_drawn_over_each(history):

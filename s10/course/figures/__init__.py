@@ -3,7 +3,12 @@
 from s10.course.figures.blocks import bottleneck, one_by_one, shortcuts
 from s10.course.figures.degradation import degradation
 from s10.course.figures.network import network, receptive_fields
-from s10.course.figures.schedules import annihilation, lr_range_anatomy, one_cycle_arithmetic
+from s10.course.figures.schedules import (
+    annihilation,
+    lr_range_anatomy,
+    one_cycle_arithmetic,
+    planned_lrs,
+)
 from s10.course.figures.speed import newton_schulz, patch_correlation
 from s10.course.figures.submissions import five_networks
 
@@ -18,6 +23,7 @@ __all__ = [
     "one_by_one",
     "one_cycle_arithmetic",
     "patch_correlation",
+    "planned_lrs",
     "receptive_fields",
     "shortcuts",
 ]

@@ -8,8 +8,9 @@ import pandas as pd
 from s10.course import figures
 from s10.course.figures.drawing import save_drawing
 
-# All figures that need no data; `receptive_fields` is a table.
-DRAWINGS = sorted({*figures.__all__} - {"degradation", "patch_correlation", "receptive_fields"})
+NEED_DATA = {"degradation", "patch_correlation", "planned_lrs", "receptive_fields"}
+# All other figures; `receptive_fields` is a table.
+DRAWINGS = sorted({*figures.__all__} - NEED_DATA)
 # A measurement, not a drawing: the figure needs the stored table.
 DEGRADATION = Path("results/experiments-cifar10-width16/depths.csv")
 

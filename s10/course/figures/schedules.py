@@ -1,19 +1,20 @@
 """The LR range test and the LR schedules, drawn and annotated."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch.optim.lr_scheduler import OneCycleLR
 
 from s10.course.figures.drawing import tint
 from s10.lr_finder import NEARLY_DONE, ONSET_FRACTION, choose_from_loss
 from s10.plots.style import MARK, PALETTE, TEST, TRAIN, add_caption, new_figure, style_axes
+from s10.plots.text import as_label
 from s10.recipe import Recipe
 from s10.schedules import simulate_schedule
 
 RECIPE, STEPS_PER_EPOCH = Recipe(), 98
-PYTORCH_DEFAULT = 1e4  # final_div_factor of OneCycleLR
-LAST_STEPS = 20  # in which a cycle with annihilation parts from one without
 # Of `Axes.annotate`: text beside a point of the data, moved by typographic points.
 BESIDE = {"textcoords": "offset points", "fontsize": 9}
 
@@ -106,26 +107,54 @@ def one_cycle_arithmetic() -> Figure:
 
 
 def annihilation() -> Figure:
-    """One cycle that ends at lr_min, and one that ends at a 10,000th of it."""
-    ends = {}
-    figure, (left, right) = new_figure(7.5, 3.4, 1, 2, sharey=True, width_ratios=(3, 2))
-    for label, factor, color, width in (
-        ("default final_div_factor, to LRMIN / 10,000", PYTORCH_DEFAULT, MARK, 2.6),
-        ("the assignment's, to LRMIN", 1, TRAIN, 1.6),
-    ):
-        one_cycle = partial(
-            RECIPE.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH, final_lr=RECIPE.lr_min / factor
+    """One cycle that ends at LRMIN, and two in which annihilation follows.
+
+    LRMIN is a tenth of LRMAX here, so that it can be told from 0.
+    """
+    recipe = replace(RECIPE, lr_min=RECIPE.lr_max / 10)
+    steps = recipe.epochs * STEPS_PER_EPOCH
+    no_cycle = {"cycle_momentum": False, "total_steps": steps, "anneal_strategy": "linear"}
+    pytorchs = partial(OneCycleLR, max_lr=recipe.lr_max, div_factor=10, **no_cycle)
+    peak = recipe.peak_epoch / recipe.epochs
+    schedulers = {
+        "the assignment": (
+            partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH), TRAIN, 2.2,
+        ),
+        "default final_div_factor, 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
+        "three phases: a cycle over 9/10 of the run, then annihilation": (
+            partial(pytorchs, pct_start=0.45, three_phase=True), PALETTE[2], 1.6,
+        ),
+    }  # fmt: skip
+    figure, axes = new_figure(7, 3.4)
+    for label, (make_scheduler, color, width) in schedulers.items():
+        rates, _ = simulate_schedule(make_scheduler, steps)
+        epochs = (np.arange(steps) + 1) / STEPS_PER_EPOCH
+        label += f" (ends at {rates[-1]:.2g})"
+        axes.plot(epochs, rates, color=color, linewidth=width, label=label)
+    axes.axhline(recipe.lr_min, color="0.5", linewidth=1, linestyle=":")
+    axes.text(recipe.epochs, 1.1 * recipe.lr_min, "LRMIN", ha="left", fontsize=9, color="0.35")
+    axes.set_title("Annihilation takes the LR below LRMIN, almost to 0", loc="left", fontsize=11)
+    axes.set(xlabel="epochs", ylabel="LR", ylim=(0, 1.5 * recipe.lr_max))
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    style_axes(axes)
+    return figure
+
+
+def planned_lrs(recipes: dict[str, Recipe], steps_per_epoch: int) -> Figure:
+    """The LR of each step by each recipe's schedule, without training; name → recipe."""
+    figure, axes = new_figure(7, 3)
+    widths = np.linspace(4.5, 1.5, len(recipes))  # The last are seen where they lie on the first.
+    for number, (name, recipe) in enumerate(recipes.items()):
+        rates, _ = simulate_schedule(
+            partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch),
+            recipe.epochs * steps_per_epoch,
         )
-        rates, _ = simulate_schedule(one_cycle, RECIPE.epochs * STEPS_PER_EPOCH)
-        steps = np.arange(len(rates))
-        left.plot((steps + 1) / STEPS_PER_EPOCH, rates, color=color, label=label, linewidth=width)
-        right.plot(steps[-LAST_STEPS:], rates[-LAST_STEPS:], "o-", color=color, markersize=3)
-        ends[factor] = rates[-1]
-    title = f"The LR ends at {ends[1]:.1g}, or at {ends[PYTORCH_DEFAULT]:.1g} by default"
-    left.set_title(title, loc="left", fontsize=11)
-    right.set_title(f"the last {LAST_STEPS} steps", loc="right", fontsize=9)
-    left.set(xlabel="epochs", ylabel="LR (log scale)", yscale="log")
-    right.set_xlabel("step")
-    left.legend(frameon=False, fontsize=9, loc="lower center")
-    style_axes(left, right)
+        epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
+        style = {"color": PALETTE[number % 10], "linewidth": widths[number]}
+        axes.plot(epochs, rates, label=as_label(name, 2.5, 8), **style)
+    axes.set(xlabel="epochs", ylabel="LR", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title("The LR of each step", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    style_axes(axes)
     return figure
