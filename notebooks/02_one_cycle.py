@@ -18,8 +18,8 @@
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
-# **Time** to run all cells: about 7 minutes on 2 CPU cores with bf16 instructions, about 14 without
-# (both measured, with a quarter of the network's width); on Colab's T4 GPU about 2, at full width
+# **Time** to run all cells: about 9 minutes on 2 CPU cores with bf16 instructions, about 17 without
+# (both measured, with a quarter of the network's width); on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
 
@@ -360,8 +360,7 @@ if len(curves):
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
 #   nothing has fallen yet. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
-#   that come from its LR, which was only half as high on average until then? This comparison cannot
-#   tell.)
+#   that come from its LR, which was only half as high on average until then? The next experiment asks.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
 #   lower one, with each seed; on the test images the cycle is ahead of them for good only from epoch 5, 6
 #   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
@@ -421,7 +420,27 @@ print(losses.round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# XXX
+# **The rise.** "Starts at LRMAX, then falls" differs from one cycle only in the first epoch. In the stored
+# output it ends lower with each seed, by 7 to 11 points. Does the slow rise bring that, or just the
+# smaller mean LR of that epoch? Compare the training losses with those of the constant 0.005, which has
+# the same mean and no slope. In the first epoch its loss is within 0.08 of the cycle's with each seed,
+# that of "starts at LRMAX" 0.2 to 0.3 above: what counts there is how large the LR is, not that it rises.
+#
+# Then why not stay at 0.005? Because from epoch 2 on, the run that rises and *stays* at 0.01 has a lower
+# training loss than the constant 0.005, with each seed. After a gentle start an LR of 0.01 makes the loss
+# fall faster; from the first step on, slower: without the rise it is the highest of the four in every
+# epoch, although from epoch 2 on its LRs are the cycle's. That is the use of the rise: it makes a large
+# LR usable.
+#
+# **The fall.** "Rises, then stays at LRMAX" differs only in the fall: in the first epoch the two are the
+# same run. It ends lower with each seed, by 7 to 10 points, and yet its training loss ends within 0.03
+# of one cycle's. How can that be? A training loss is a mean over a whole epoch, and there batch norm
+# uses each batch's own mean and variance; a test shows the weights of one moment, with the running
+# statistics. Either may be the reason: the weights of that moment, or running statistics that lag behind
+# weights which move fast (notebook 4 measures a case of the second).
+#
+# "Peak at the end" has no fall, either, but also rises more slowly: it could not tell which of the two is
+# to blame. A variant should change one thing.
 #
 # ## Recap
 #
