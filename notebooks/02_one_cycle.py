@@ -18,7 +18,7 @@
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
-# **Time** to run all cells: about 9 minutes on 2 CPU cores with bf16 instructions, about 17 without
+# **Time** to run all cells: about 9 minutes on 2 CPU cores with bf16 instructions, about 16 without
 # (both measured, with a quarter of the network's width); on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
@@ -36,7 +36,7 @@ try:
 except ImportError:  # On Colab and Kaggle: this takes about 20 seconds.
     # !pip install -q git+https://github.com/s10-course/s10
     import s10
-from s10.course import exercises, figures, reference, setup
+from s10.course import exercises, figures, reference, setup, show
 
 # %% tags=["setup"]
 env = setup()  # setup(data="shapes") needs no download
@@ -106,15 +106,15 @@ exercises.one_cycle.triangular(triangular)
 # the whole run is enough (more on its end below). In their runs the peak is so high that it could not
 # have been used from the start; they call the unusually fast training that results "super-convergence".
 # The assignment's cycle rises from LRMIN to LRMAX in the first 5 of 24 epochs and falls back in the
-# other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, for the reason at the end of
-# notebook 1, and our LRMIN a thousandth of it.)
+# other 19. It reaches LRMAX in the last step of epoch 5. (Our LRMAX is 0.01, for the reason given at
+# the end of notebook 1, and our LRMIN a thousandth of it.)
 #
 # The momentum moves the other way, between 0.95 and 0.85: lowest where the LR is highest ([Smith
 # 2018](https://arxiv.org/abs/1803.09820), section 4.3). With SGD and momentum β each step is 1/(1−β)
 # times as long if the gradients agree: 6.7 times for 0.85, 20 times for 0.95. So lowering it makes room
 # for a larger LR. Adam's β1 only averages and does not lengthen the step (notebook 0); where the
 # gradients are noise, a lower β1 even makes the steps longer. We lower it by convention, and notebook 3
-# measures what that gains.
+# measures what that brings.
 #
 # **Your prediction first**: 24 epochs of 98 steps are 2,352 steps. At which of them, counted from 0, is
 # the LR largest?
@@ -124,11 +124,11 @@ my_peak = None
 
 # %% jupyter={"outputs_hidden": true}
 assignment = s10.Recipe()  # the assignment's settings, whatever machine this is
-rates, _ = s10.simulate_schedule(  # It steps the scheduler, and trains nothing.
+cycle_rates, _ = s10.simulate_schedule(  # It steps the scheduler, and trains nothing.
     lambda optimizer: assignment.make_scheduler(optimizer, steps_per_epoch),
     assignment.epochs * steps_per_epoch,
 )
-print(exercises.compare_guess("step of the peak", my_peak, rates.index(max(rates))))
+print(exercises.compare_guess("step of the peak", my_peak, cycle_rates.index(max(cycle_rates))))
 figures.one_cycle_arithmetic()
 
 # %% [markdown]
@@ -216,7 +216,7 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # ```python
 # pct_start = 5 / 24
 # ```
-# (One published solution of the assignment used 0.2, and so peaked 19 steps early.)
+# (One published solution of the assignment used 0.2, and so peaked about 20 steps early.)
 # </details>
 
 # %% [markdown]
@@ -224,9 +224,9 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 #
 # In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was
 # later called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
-# valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True`; without, its single
-# fall goes as low, since by default (`final_div_factor`) it ends at the starting LR divided by 10,000.
-# The assignment forbids both: the LR ends *at* LRMIN.
+# valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True` (its first fall
+# then takes as long as the rise); without, its single fall goes as low by default. The assignment
+# forbids both: the LR ends *at* LRMIN.
 #
 # The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
 # apart, nor would it matter much: such steps hardly move the weights.
@@ -250,21 +250,14 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # ```python
 # arguments = dict(max_lr=0.01, div_factor=10, final_div_factor=1)
 # ```
-# It starts at `max_lr / div_factor` and ends at the start divided by `final_div_factor`. So the assignment's
-# whole schedule, with our LRMIN, is one call. (By default it also moves Adam's β1, from 0.95 to 0.85 and
-# back.)
-#
-# ```python
-# scheduler = torch.optim.lr_scheduler.OneCycleLR(
-#     optimizer, max_lr=0.01, total_steps=24 * 98, pct_start=5 / 24, anneal_strategy="linear",
-#     div_factor=1000, final_div_factor=1,
-# )
-# ```
+# It starts at `max_lr / div_factor` and ends at the start divided by `final_div_factor`.
 # </details>
 
 # %% [markdown]
-# The library's scheduler, `s10.OneCycle`, is that call: it works the arguments out from LRMIN, LRMAX and
-# the epoch of the peak, and checks them. Both give the same 2,352 LRs:
+# So the assignment's whole schedule, with our LRMIN, is one call of `OneCycleLR`. (By default it also
+# moves Adam's β1, from 0.95 to 0.85 and back.) The library's scheduler, `s10.OneCycle`, makes that call,
+# with arguments that it works out from LRMIN, LRMAX and the epoch of the peak, and checks. So it should
+# give the same 2,352 LRs:
 
 # %% tags=["nbval-check-output"]
 from torch.optim.lr_scheduler import OneCycleLR
@@ -276,8 +269,8 @@ pytorchs, _ = s10.simulate_schedule(
     ),
     24 * 98,
 )
-difference = max(abs(one - other) for one, other in zip(rates, pytorchs, strict=True))
-print(f"largest difference: {round(difference, 12):g}, of LRs up to {max(rates):g}")
+difference = max(abs(one - other) for one, other in zip(cycle_rates, pytorchs, strict=True))
+print(f"largest difference: {round(difference, 12):g}, of LRs up to {max(pytorchs):g}")
 
 # %% [markdown]
 # ## Does the cycle beat a constant LR? An experiment
@@ -295,6 +288,9 @@ short = recipe.with_epochs(env.size(8, smoke=2))
 subset_steps = -(-len(subset.train_labels) // short.batch_size)  # batches per epoch, rounded up
 schedules = experiments.one_cycle_and_constant_lrs(short)
 figures.planned_lrs(schedules, subset_steps)
+
+# %%
+show(experiments.train_each)
 
 # %% [markdown]
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
@@ -324,17 +320,17 @@ env.add_caption(plot_schedules(table))
 # **Is my number normal?** The same experiment over three seeds is kept in the repository. "Usual" is
 # the range in which 19 of 20 further runs should lie, a *prediction interval*, and "normal" a run
 # inside it. From three seeds it is wide, so "normal" says little. (The stored runs used one core; on
-# two, sums are rounded in a different order, and that is enough for a short run to end elsewhere.) The
-# lead says more. How far one cycle is ahead of the best of the constant LRs differs from seed to seed:
+# two, sums are rounded in a different order, and that is enough for a short run to end elsewhere.) What
+# speaks for the cycle is that it leads with each of the three stored seeds:
 
 # %% jupyter={"outputs_hidden": true}
 import pandas as pd
 
 print(reference.compare_experiment("schedules", final, short, dataset.name))
-seeds = 100 * pd.DataFrame(reference.stored_experiment("schedules", short, dataset.name))
-if len(seeds):
-    seeds["lead"] = seeds["one cycle"] - seeds.drop(columns="one cycle").max(axis=1)
-    print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_string())
+stored = s10.Recipe(width=16).with_epochs(8)  # on CIFAR-10, whatever this run is
+seeds = 100 * pd.DataFrame(reference.stored_experiment("schedules", stored, "cifar10"))
+seeds["lead"] = seeds["one cycle"] - seeds.drop(columns="one cycle").max(axis=1)
+print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_string())
 
 # %% [markdown]
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
@@ -348,17 +344,18 @@ if len(seeds):
 # The stored runs, epoch by epoch, support both reasons, but only partly:
 
 # %%
-curves = reference.stored_curves(short, dataset.name)
-if len(curves):
-    curves["test_accuracy"] *= 100
-    some = curves[curves["epoch"].isin([2, 4, 6])].round({"train_loss": 2, "test_accuracy": 1})
-    for column in ("train_loss", "test_accuracy"):
-        by_schedule = some.pivot(index=["epoch", "seed"], columns="schedule", values=column)
-        print(column.replace("_", " "), by_schedule.to_string(), sep="\n", end="\n\n")
+curves = reference.stored_curves(stored, "cifar10")
+curves["test_accuracy"] *= 100
+for column, title in (("train_loss", "training loss"), ("test_accuracy", "test accuracy, points")):
+    wide = curves.pivot(index="epoch", columns=["schedule", "seed"], values=column)
+    constant = [name for name in wide.columns.levels[0] if name.startswith("constant")]
+    leads = pd.concat({name: (wide["one cycle"] - wide[name]).T for name in reversed(constant)})
+    print(f"one cycle minus constant LR, epoch by epoch: {title}")
+    print(leads.round(2 if column == "train_loss" else 1).to_string(), end="\n\n")
 
 # %% [markdown]
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
-#   nothing has fallen yet. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
+#   the fall has not begun. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
 #   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
 #   that come from its LR, which was only half as high on average until then? The next experiment asks.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
@@ -369,8 +366,8 @@ if len(curves):
 # ## Go on: which half of the cycle helps?
 #
 # Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
-# variant has no fall, one no rise; one has the constant LR 0.005, which is the cycle's mean. The others
-# are for you to switch on.
+# variant has no fall, one no rise; one has the constant LR 0.005, which is the mean of the cycle's rise,
+# and of its fall. The others are for you to switch on.
 
 # %%
 from dataclasses import replace
@@ -381,6 +378,7 @@ variants = {
     "rises, then stays at LRMAX": experiments.without_fall(quick),
     "starts at LRMAX, then falls": experiments.without_rise(quick),
     "constant 0.005": experiments.with_constant_lr(quick, 0.005),
+    "0.005 in epoch 1, then falls": experiments.with_flat_start(quick),
     "peak in the middle": replace(quick, peak_epoch=max(1, quick.epochs // 2)),
     "peak at the end": replace(quick, peak_epoch=quick.epochs),
     "LRMIN a tenth of LRMAX": replace(quick, lr_min=quick.lr_max / 10),
@@ -420,17 +418,19 @@ print(losses.round(2).to_string())
 env.add_caption(plot_schedules(table, by="variant"))
 
 # %% [markdown]
-# **The rise.** "Starts at LRMAX, then falls" differs from one cycle only in the first epoch. In the stored
-# output it ends lower with each seed, by 7 to 11 points. Does the slow rise bring that, or just the
-# smaller mean LR of that epoch? Compare the training losses with those of the constant 0.005, which has
-# the same mean and no slope. In the first epoch its loss is within 0.08 of the cycle's with each seed,
-# that of "starts at LRMAX" 0.2 to 0.3 above: what counts there is how large the LR is, not that it rises.
+# **The rise.** "Starts at LRMAX, then falls" differs from one cycle only in the first epoch. In the
+# stored output it ends lower with each seed, by 7 to 11 points: a gentle first epoch is worth that
+# much. Then why not stay at a gentle LR, such as 0.005? Because from epoch 2 on, the run that rises and
+# *stays* at 0.01 has a lower training loss than the constant 0.005, with each seed. After a gentle
+# start an LR of 0.01 makes the loss fall faster; from the first step on, slower: without the rise it is
+# the highest of the four in every epoch, although from epoch 2 on its LRs are the cycle's. That is the
+# use of a gentle start: it makes a large LR usable.
 #
-# Then why not stay at 0.005? Because from epoch 2 on, the run that rises and *stays* at 0.01 has a lower
-# training loss than the constant 0.005, with each seed. After a gentle start an LR of 0.01 makes the loss
-# fall faster; from the first step on, slower: without the rise it is the highest of the four in every
-# epoch, although from epoch 2 on its LRs are the cycle's. That is the use of the rise: it makes a large
-# LR usable.
+# Must it be a *rise*? In the first epoch the training loss of the constant 0.005, the mean of that rise,
+# is within 0.08 of the cycle's with each seed, where that of "starts at LRMAX" is 0.2 to 0.3 above. So it
+# seems to matter how large the first LRs are on average, not that they rise. But the constant run
+# differs in β1, too (0.9 throughout), and a loss after one epoch is not the end: "0.005 in epoch 1, then
+# falls" changes nothing but the slope. Switch it on, and see where it ends.
 #
 # **The fall.** "Rises, then stays at LRMAX" differs only in the fall: in the first epoch the two are the
 # same run. It ends lower with each seed, by 7 to 10 points, and yet its training loss ends within 0.03
@@ -438,9 +438,6 @@ env.add_caption(plot_schedules(table, by="variant"))
 # uses each batch's own mean and variance; a test shows the weights of one moment, with the running
 # statistics. Either may be the reason: the weights of that moment, or running statistics that lag behind
 # weights which move fast (notebook 4 measures a case of the second).
-#
-# "Peak at the end" has no fall, either, but also rises more slowly: it could not tell which of the two is
-# to blame. A variant should change one thing.
 #
 # ## Recap
 #
@@ -450,14 +447,17 @@ env.add_caption(plot_schedules(table, by="variant"))
 # 3. The scheduler steps after each batch: 98 steps per epoch, the peak at step 5 × 98 − 1 = 489.
 # 4. The momentum falls while the LR rises. With SGD that makes room for a larger LR; for Adam it is a
 #    convention.
-# 5. In short runs, with each of three seeds, one cycle beat constant LRs of 0.01, 0.003 and 0.001, and in
-#    another experiment a run without its rise and one without its fall.
+# 5. In short runs, with each of three seeds, one cycle beat constant LRs of 0.01, 0.003 and 0.001. A
+#    gentle start makes a large LR usable: after it, 0.01 brings the loss down faster than 0.005; from the
+#    first step on, slower. The fall hardly shows in the training loss, and brings 7 to 10 points on the
+#    test images.
 #
 # ## Questions
 #
-# <details><summary>1. What is a half-cycle?</summary>
+# <details><summary>1. Two runs have the same training loss, and test accuracies 8 points apart. How can that be?</summary>
 #
-# The steps in which the triangular LR goes from one bound to the other; a cycle has two.
+# The training loss is a mean over the epoch, with each batch's own statistics; the test shows the weights
+# of one moment, with the running statistics. With a large LR to the end, either may be worse.
 # </details>
 # <details><summary>2. Why do 50,000 images in batches of 512 make 98 steps, not 97?</summary>
 #

@@ -16,6 +16,7 @@ from s10.custom_resnet import conv3x3, conv_block
 from s10.datasets.dataset import ImageDataset
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
+from s10.schedules import OneCycle
 from s10.submissions.pitfalls import PITFALLS
 from s10.training import fit, seed_everything
 
@@ -104,6 +105,23 @@ def without_fall(recipe: Recipe) -> Recipe:
 def without_rise(recipe: Recipe) -> Recipe:
     """The recipe with an LR that is LRMAX from the first step to the end of its rise."""
     return _with_final_lr(replace(recipe, lr_min=recipe.lr_max), recipe.lr_min)
+
+
+def with_flat_start(recipe: Recipe) -> Recipe:
+    """The recipe with the mean of the rise in place of the rise; momentum and fall are the same."""
+
+    class FlatStart(OneCycle):
+        def get_lr(self) -> list[float]:
+            rates = super().get_lr()  # It also moves the momentum.
+            if self.last_epoch <= self.peak_step:
+                return [(recipe.lr_min + recipe.lr_max) / 2] * len(rates)
+            return rates
+
+    class WithFlatStart(type(recipe)):
+        def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, cycle=FlatStart)
+
+    return WithFlatStart(**asdict(recipe))
 
 
 def _with_final_lr(recipe: Recipe, final_lr: float) -> Recipe:

@@ -22,6 +22,7 @@ from s10.course.experiments import (
     final_loss,
     paired_differences,
     with_constant_lr,
+    with_flat_start,
     with_model,
     without_fall,
     without_rise,
@@ -54,9 +55,13 @@ def lrs_and_momenta(recipe):
 
 def test_a_variant_changes_one_half_of_the_cycle():
     recipe, peak = Recipe(), 49
-    cycle, no_fall, no_rise = map(
-        lrs_and_momenta, (recipe, without_fall(recipe), without_rise(recipe))
+    cycle, no_fall, no_rise, flat = map(
+        lrs_and_momenta,
+        (recipe, without_fall(recipe), without_rise(recipe), with_flat_start(recipe)),
     )
+    assert flat[0, : peak + 1] == pytest.approx(cycle[0, : peak + 1].mean())
+    assert (flat[0, peak + 1 :] == cycle[0, peak + 1 :]).all()
+    assert (flat[1] == cycle[1]).all()
     assert (no_fall[:, : peak + 1] == cycle[:, : peak + 1]).all()
     assert no_fall[0, peak:] == pytest.approx(recipe.lr_max)
     assert no_rise[0, : peak + 1] == pytest.approx(recipe.lr_max)

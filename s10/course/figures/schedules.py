@@ -120,7 +120,7 @@ def annihilation() -> Figure:
         "the assignment": (
             partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH), TRAIN, 2.2,
         ),
-        "default final_div_factor, 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
+        "OneCycleLR's default, LRMIN / 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
         "three phases: a cycle over 9/10 of the run, then annihilation": (
             partial(pytorchs, pct_start=0.45, three_phase=True), PALETTE[2], 1.6,
         ),
@@ -143,14 +143,15 @@ def annihilation() -> Figure:
 def planned_lrs(recipes: dict[str, Recipe], steps_per_epoch: int) -> Figure:
     """The LR of each step by each recipe's schedule, without training; name → recipe."""
     figure, axes = new_figure(7, 3)
-    widths = np.linspace(4.5, 1.5, len(recipes))  # The last are seen where they lie on the first.
     for number, (name, recipe) in enumerate(recipes.items()):
         rates, _ = simulate_schedule(
             partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch),
             recipe.epochs * steps_per_epoch,
         )
         epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
-        style = {"color": PALETTE[number % 10], "linewidth": widths[number]}
+        # The first, thin and on top: the others have parts in common with it.
+        width, order = (3.5, 2) if number else (1.6, 3)
+        style = {"color": PALETTE[number % 10], "linewidth": width, "zorder": order}
         axes.plot(epochs, rates, label=as_label(name, 2.5, 8), **style)
     axes.set(xlabel="epochs", ylabel="LR", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
