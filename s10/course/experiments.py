@@ -90,6 +90,16 @@ def paired_differences(table: pd.DataFrame, by: str = "variant") -> pd.DataFrame
     return differences.add_prefix("seed ").assign(mean=means, seeds=agree)
 
 
+def differences_by_epoch(table: pd.DataFrame, column: str, by: str = "schedule") -> pd.DataFrame:
+    """This column of the first run minus that of each other, compared seed by seed.
+
+    Rows: the other runs' names and seeds. Columns: the epochs.
+    """
+    wide = table.pivot(index="epoch", columns=[by, "seed"], values=column)
+    first, *others = table[by].unique()
+    return pd.concat({name: (wide[first] - wide[name]).T for name in others})
+
+
 def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
     """The recipe with this LR, and the mean of the cycle's momentum, at every step."""
     momentum = (recipe.momentum_max + recipe.momentum_min) / 2

@@ -18,6 +18,7 @@ from s10.course.experiments import (
     compare_pitfalls,
     compare_schedules,
     compare_variants,
+    differences_by_epoch,
     final_accuracy,
     final_loss,
     paired_differences,
@@ -75,6 +76,21 @@ def test_a_constant_lr_is_exactly_constant(recipe):
     rates, momenta = lrs_and_momenta(with_constant_lr(recipe, 0.003))
     assert set(rates) == {0.003}
     assert momenta == pytest.approx((recipe.momentum_max + recipe.momentum_min) / 2, abs=1e-12)
+
+
+def test_differences_are_of_the_same_seed_and_epoch():
+    table = pd.DataFrame(
+        {"schedule": name, "seed": seed, "epoch": epoch, "train_loss": loss + seed / epoch}
+        for name, loss in (("one cycle", 1.0), ("B", 1.5), ("A", 0.5))
+        for seed in (0, 1)
+        for epoch in (1, 2)
+    )
+    differences = differences_by_epoch(table, "train_loss")
+    assert differences.index.tolist() == [("B", 0), ("B", 1), ("A", 0), ("A", 1)]
+    assert differences.loc["B"].to_numpy() == pytest.approx(-0.5)
+    assert differences.loc["A"].to_numpy() == pytest.approx(0.5)
+    table.loc[0, "train_loss"] = 3.0
+    assert differences_by_epoch(table, "train_loss").loc[("B", 0), 1] == 1.5
 
 
 def test_the_depths_are_compared(few, tiny):
