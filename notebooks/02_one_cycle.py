@@ -272,7 +272,7 @@ pytorchs, _ = s10.simulate_schedule(
 )
 straight = np.interp(range(24 * 98), [0, 5 * 98 - 1, 24 * 98 - 1], [0.00001, 0.01, 0.00001])
 for name, lrs in (("OneCycleLR", pytorchs), ("s10.OneCycle", cycle_rates)):
-    print(f"{name} goes in these straight lines: {np.allclose(lrs, straight)}")
+    print(f"{name} follows these straight lines: {np.allclose(lrs, straight)}")
 
 # %% [markdown]
 # ## Does the cycle beat a constant LR? An experiment
