@@ -45,7 +45,7 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # %% [markdown]
 # ## A learning rate that goes up and down
 #
-# The old way was a constant LR, divided by ten now and then.
+# The old way was to hold the LR constant, and to divide it by ten now and then.
 # [Smith (2015)](https://arxiv.org/abs/1506.01186) let it swing between two bounds instead: up in a
 # straight line for a *half-cycle*, down for another, again and again. His idea: going up does harm for a
 # moment and good in the long run, as large steps carry the weights out of poor regions, and the LR
@@ -116,6 +116,8 @@ exercises.one_cycle.triangular(triangular)
 # gradients are noise, a lower β1 even makes the steps longer. We lower it by convention, and notebook 3
 # measures what that brings.
 #
+# ## The arithmetic
+#
 # **Your prediction first**: 24 epochs of 98 steps are 2,352 steps. At which of them, counted from 0, is
 # the LR largest?
 
@@ -132,10 +134,8 @@ print(exercises.compare_guess("step of the peak", my_peak, cycle_rates.index(max
 figures.one_cycle_arithmetic()
 
 # %% [markdown]
-# ## The arithmetic
-#
-# The LR rises by 489 equal increments, to step 489, and falls by 1,862, to step 2351. So an increment
-# up is almost four times as large as one down.
+# An increment up is almost four times as large as one down, as the rise has almost a quarter of the steps
+# of the fall.
 
 # %% [markdown]
 # ### Exercise 2.2
@@ -256,8 +256,8 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # %% [markdown]
 # So the assignment's whole schedule, with our LRMIN, is one call of `OneCycleLR`. (By default it also
 # moves Adam's β1, from 0.95 to 0.85 and back.) The library's scheduler, `s10.OneCycle`, makes that call,
-# with arguments that it works out from LRMIN, LRMAX and the epoch of the peak. Are its LRs the straight
-# lines of exercise 2.3?
+# with arguments that it works out from LRMIN, LRMAX and the epoch of the peak. Are the LRs of both, with
+# our LRMIN, straight lines as in exercise 2.3?
 
 # %% tags=["nbval-check-output"]
 import numpy as np
@@ -271,6 +271,7 @@ pytorchs, _ = s10.simulate_schedule(
     24 * 98,
 )
 straight = np.interp(range(24 * 98), [0, 5 * 98 - 1, 24 * 98 - 1], [0.00001, 0.01, 0.00001])
+# The recipe's scheduler, of which cycle_rates are the LRs, is an s10.OneCycle.
 for name, lrs in (("OneCycleLR", pytorchs), ("s10.OneCycle", cycle_rates)):
     print(f"{name} follows these straight lines: {np.allclose(lrs, straight)}")
 
@@ -299,7 +300,7 @@ show(experiments.train_each)
 # %% [markdown]
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
 # will it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points
-# apart, and the same seed on another machine as much as 5. Nothing is chosen from this experiment, so
+# apart, after fewer epochs 5, and the same seed on another machine as much as 5, too. Nothing is chosen from this experiment, so
 # test images may be looked at.)
 
 # %%
@@ -368,8 +369,8 @@ print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_stri
 # ## Go on: which half of the cycle helps?
 #
 # Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
-# variant has no fall, one no rise, with β1 as in the cycle; one has the constant LR 0.005, which is the
-# mean of the cycle's rise, and of its fall. The others are for you to switch on.
+# variant has no fall, one no rise, and one has the mean of the rise, 0.005, in its place, with β1 as in
+# the cycle in all of them. The others are for you to switch on.
 
 # %%
 from dataclasses import replace
@@ -379,8 +380,8 @@ variants = {
     "one cycle": quick,
     "rises, then stays at LRMAX": experiments.without_fall(quick),
     "starts at LRMAX, then falls": experiments.without_rise(quick),
-    "constant 0.005": experiments.with_constant_lr(quick, 0.005),
     "0.005 in epoch 1, then falls": experiments.with_flat_start(quick),
+    "constant 0.005": experiments.with_constant_lr(quick, 0.005),
     "peak in the middle": replace(quick, peak_epoch=max(1, quick.epochs // 2)),
     "peak at the end": replace(quick, peak_epoch=quick.epochs),
     "LRMIN a tenth of LRMAX": replace(quick, lr_min=quick.lr_max / 10),
@@ -389,7 +390,10 @@ variants = {
 }
 # The first is what the others are compared with.
 switched_on = [
-    "one cycle", "rises, then stays at LRMAX", "starts at LRMAX, then falls", "constant 0.005",
+    "one cycle",
+    "rises, then stays at LRMAX",
+    "starts at LRMAX, then falls",
+    "0.005 in epoch 1, then falls",
 ]
 if env.smoke:  # The tests run all of them.
     switched_on = list(variants)
@@ -401,7 +405,7 @@ figures.planned_lrs(chosen, subset_steps)
 # (A number below 0 says that it ends above.)
 
 # %%
-my_points_lost = {"no fall": None, "no rise": None, "constant": None}
+my_points_lost = {"no fall": None, "no rise": None, "0.005 for the rise": None}
 
 # %% jupyter={"outputs_hidden": true}
 env.print_estimate(3 * len(chosen) * quick.epochs, subset)

@@ -120,7 +120,7 @@ def annihilation() -> Figure:
         "the assignment": (
             partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH), TRAIN, 2.2,
         ),
-        "OneCycleLR's default, LRMIN / 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
+        "default final_div_factor: LRMIN / 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
         "three phases: a cycle over 9/10 of the run, then annihilation": (
             partial(pytorchs, pct_start=0.45, three_phase=True), PALETTE[2], 1.6,
         ),
