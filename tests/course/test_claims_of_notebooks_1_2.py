@@ -157,7 +157,7 @@ def shown_in_notebook_2(part_of_the_source):
 
 
 def training_losses():
-    """(seeds, variants, epochs): one cycle, without its fall, without its rise, constant 0.005."""
+    """(seeds, variants, epochs): one cycle, without its fall, without its rise, flat at first."""
     text = shown_in_notebook_2("experiments.compare_variants(")
     losses = re.findall(r"^epoch .* train loss ([\d.]+)", text, re.M)
     return np.array(losses, dtype=float).reshape(3, 4, 5)
@@ -166,20 +166,23 @@ def training_losses():
 def points_lost(variant):
     """Of each seed, at the end."""
     text = shown_in_notebook_2("experiments.paired_differences(")
-    line = re.search(f"^{variant} (.*) lower with each seed$", text, re.M)[1]
+    line = re.search(f"^{variant} (.*) (?:lower with each seed|the seeds disagree)$", text, re.M)[1]
     return [-float(value) for value in line.split()[:3]]
 
 
-def the_first_epoch_is_a_matter_of_how_large_the_lr_is():
-    cycle, _, no_rise, constant = training_losses()[:, :, 0].T
-    above = (no_rise - cycle).round(1)
-    return np.abs(constant - cycle).max() < 0.08 and set(above) == {0.2, 0.3}
+def what_the_first_epoch_spoils_is_not_made_up_for():
+    losses = training_losses()
+    return (losses[:, [2]] > losses[:, [0, 1, 3]]).all()
 
 
-def a_gentle_start_makes_the_lr_usable():
-    _, no_fall, no_rise, constant = training_losses().swapaxes(0, 1)
-    others = training_losses()[:, [0, 1, 3]]
-    return (no_fall < constant)[:, 1:].all() and (no_rise[:, None] > others).all()
+def the_slope_adds_little():
+    signs = np.sign(points_lost("0.005 in epoch 1, then falls"))
+    cycle, _, no_rise, flat = training_losses()[:, :, -1].T
+    return (
+        set(signs) == {-1, 1}
+        and {*(flat - cycle).round(2)} == {0.02, 0.03, 0.06}
+        and {*(no_rise - cycle).round(1)} == {0.2, 0.3}
+    )
 
 
 def only_a_large_lr_to_the_end_tests_worse_than_it_trains():
@@ -242,10 +245,10 @@ STATEMENTS = [
      and (schedules()["one cycle"] - schedules()["constant 0.003"]).between(0.03, 0.07).all()),
     ("02", "runs that differ only in the seed end as much as 3 points apart",
      lambda: round(100 * np.ptp(schedules(), axis=0).max()) == 3),
-    ("02", "after it, 0.01 brings the training loss lower than 0.005 does; from the first step on, "
-     "it leaves it higher.", a_gentle_start_makes_the_lr_usable),
-    ("02", "The fall hardly shows in the training loss, and brings 7 to 10 points on the test "
-     "images.",
+    ("02", "A first epoch at LRMAX cost 7 to 11 points; 0.005 there did almost as well as the "
+     "rise.",
+     lambda: np.mean(points_lost("0.005 in epoch 1, then falls")) < 1.2),
+    ("02", "Without the fall the training loss was hardly higher, and yet 7 to 10 points were lost",
      the_fall_does_not_show_in_the_training_loss),
     ("02", "What speaks for the cycle is that it leads with each of the three stored seeds:",
      lambda: (schedules().idxmax(axis=1) == "one cycle").all()),
@@ -268,17 +271,11 @@ STATEMENTS = [
     ("02", "In the stored output it ends lower with each seed, by 7 to 11 points:",
      lambda: [round(points) for points in sorted(points_lost("starts at LRMAX, then falls"))]
      == [7, 10, 11]),
-    ("02", "In the first epoch the training loss of the constant 0.005, the mean of that rise, is "
-     'within 0.08 of the cycle\'s with each seed, where that of "starts at LRMAX" is 0.2 to 0.3 '
-     "above.",
-     the_first_epoch_is_a_matter_of_how_large_the_lr_is),
     ("02", "from epoch 2 on the LRs are the cycle's, and yet its training loss is the highest of "
-     "the four in every epoch.", a_gentle_start_makes_the_lr_usable),
-    ("02", 'The run that rises and *stays* at 0.01 has a lower training loss than the constant '
-     "0.005 from epoch 2 on, with each seed", a_gentle_start_makes_the_lr_usable),
-    ("02", "without it, the constant 0.005 ends higher with two of the three seeds.",
-     lambda: sorted(np.sign(np.subtract(points_lost("rises, then stays at LRMAX"),
-                                        points_lost("constant 0.005")))) == [-1, 1, 1]),
+     "the four in every epoch.", what_the_first_epoch_spoils_is_not_made_up_for),
+    ("02", "On the test images the seeds disagree about it. Its training loss ends 0.02 to 0.06 "
+     "above the cycle's, with each seed, where that of \"starts at LRMAX\" ends 0.2 to 0.3 above.",
+     the_slope_adds_little),
     ("02", "It is the only one of the four whose test accuracy ends below its training accuracy, "
      "by 5 or 6 points with each seed",
      only_a_large_lr_to_the_end_tests_worse_than_it_trains),
