@@ -45,11 +45,11 @@ dataset, recipe, device = env.dataset, env.recipe, env.device
 # %% [markdown]
 # ## A learning rate that goes up and down
 #
-# The old way was to hold the LR constant, and to divide it by ten now and then.
-# [Smith (2015)](https://arxiv.org/abs/1506.01186) let it swing between two bounds instead: up in a
-# straight line for a *half-cycle*, down for another, again and again. His idea: going up does harm for a
-# moment and good in the long run, as large steps carry the weights out of poor regions, and the LR
-# passes through its best value in each cycle, whatever that is.
+# The old way was to hold the LR constant, and to divide it by ten now and then. [Smith
+# (2015)](https://arxiv.org/abs/1506.01186) let it swing between two bounds instead: up in a straight
+# line for a *half-cycle*, down for another, again and again. His idea: going up does harm for a moment
+# and good in the long run, as large steps carry the weights out of poor regions, and the LR passes
+# through its best value in each cycle, wherever that lies between the bounds.
 #
 # A *scheduler* sets the optimizer's LR. Those in this notebook want their `step()` called after each
 # *batch*. Here is PyTorch's triangular one, with a model of a single weight and nothing to learn. An
@@ -225,8 +225,8 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was
 # later called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
 # valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True` (its first fall
-# then takes as long as the rise); without, its single fall goes as low by default. The assignment
-# forbids both: the LR ends *at* LRMIN.
+# then takes as long as the rise); without, its single fall goes as low by default. Either way the LR
+# ends below LRMIN, which the assignment forbids: its LR ends *at* LRMIN.
 #
 # The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
 # apart, nor would it matter much: such steps hardly move the weights.
@@ -299,9 +299,9 @@ show(experiments.train_each)
 
 # %% [markdown]
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
-# will it lead the runner-up? (For scale: runs that differ only in the seed end as much as 3 points
-# apart, after fewer epochs 5, and the same seed on another machine as much as 5, too. Nothing is chosen from this experiment, so
-# test images may be looked at.)
+# will it lead the runner-up? (For scale: two runs that differ only in the seed can end 3 points apart,
+# and the same seed on two machines 5. Nothing is chosen from this experiment, so test images may be
+# looked at.)
 
 # %%
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
@@ -351,9 +351,9 @@ print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_s
 # %%
 curves = reference.stored_curves(stored, "cifar10")
 curves["test_accuracy"] *= 100
-print("one cycle minus constant LR, epoch by epoch: training loss")
+print("one cycle minus constant LR, training loss of each epoch (below 0: the cycle is better)")
 print(experiments.differences_by_epoch(curves, "train_loss").round(2).to_string())
-print("\nthe same of the test accuracy, in percentage points")
+print("\nthe same of the test accuracy, in percentage points (above 0: the cycle is better)")
 print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_string())
 
 # %% [markdown]
@@ -366,11 +366,12 @@ print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_stri
 #   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
 #   while its LR is still more than twice as large: small LRs at the end are not the whole story.
 #
-# ## Go on: which half of the cycle helps?
+# ## Which half of the cycle helps?
 #
 # Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
 # variant has no fall, one no rise, and one has the mean of the rise, 0.005, in its place, with β1 as in
-# the cycle in all of them. The others are for you to switch on.
+# the cycle in all of them. The others are for you: add their names to `switched_on`; each takes as long
+# as one of the four, and deserves a prediction, too.
 
 # %%
 from dataclasses import replace
@@ -426,8 +427,9 @@ env.add_caption(plot_schedules(table, by="variant"))
 # %% [markdown]
 # **The rise.** "Starts at LRMAX, then falls" differs from one cycle only in the first epoch. In the
 # stored output it ends lower with each seed, by 7 to 11 points: a gentle first epoch is worth that
-# much. What the first epoch spoils is not made up for: from epoch 2 on the LRs are the cycle's, and yet
-# its training loss is the highest of the four in every epoch.
+# much. What the first epoch, 20 of 100 steps, spoils is not made up for in the other four: there the
+# LRs are the cycle's, and yet its training loss is the highest of the four in every epoch. (24 epochs
+# may forgive more.)
 #
 # Must the gentle first epoch be a *rise*? "0.005 in epoch 1, then falls" has the same mean LR there, and
 # changes only the slope. On the test images the seeds disagree about it. Its training loss ends 0.02 to

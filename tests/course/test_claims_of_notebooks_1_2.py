@@ -243,7 +243,7 @@ STATEMENTS = [
      lambda: (schedules().idxmin(axis=1) == "constant 0.01").all()
      and (schedules().drop(columns="one cycle").idxmax(axis=1) == "constant 0.003").all()
      and (schedules()["one cycle"] - schedules()["constant 0.003"]).between(0.03, 0.07).all()),
-    ("02", "runs that differ only in the seed end as much as 3 points apart",
+    ("02", "two runs that differ only in the seed can end 3 points apart",
      lambda: round(100 * np.ptp(schedules(), axis=0).max()) == 3),
     ("02", "A first epoch at LRMAX cost 7 to 11 points; 0.005 there did almost as well as the "
      "rise.",
@@ -271,8 +271,8 @@ STATEMENTS = [
     ("02", "In the stored output it ends lower with each seed, by 7 to 11 points:",
      lambda: [round(points) for points in sorted(points_lost("starts at LRMAX, then falls"))]
      == [7, 10, 11]),
-    ("02", "from epoch 2 on the LRs are the cycle's, and yet its training loss is the highest of "
-     "the four in every epoch.", what_the_first_epoch_spoils_is_not_made_up_for),
+    ("02", "there the LRs are the cycle's, and yet its training loss is the highest of the four in "
+     "every epoch.", what_the_first_epoch_spoils_is_not_made_up_for),
     ("02", "On the test images the seeds disagree about it. Its training loss ends 0.02 to 0.06 "
      "above the cycle's, with each seed, where that of \"starts at LRMAX\" ends 0.2 to 0.3 above.",
      the_slope_adds_little),

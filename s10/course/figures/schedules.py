@@ -117,10 +117,10 @@ def annihilation() -> Figure:
     pytorchs = partial(OneCycleLR, max_lr=recipe.lr_max, div_factor=10, **no_cycle)
     peak = recipe.peak_epoch / recipe.epochs
     schedulers = {
-        "the assignment": (
+        "as the assignment asks": (
             partial(recipe.make_scheduler, steps_per_epoch=STEPS_PER_EPOCH), TRAIN, 2.2,
         ),
-        "default final_div_factor: LRMIN / 10,000": (partial(pytorchs, pct_start=peak), MARK, 1.6),
+        "one fall, to PyTorch's default end": (partial(pytorchs, pct_start=peak), MARK, 1.6),
         "three phases: a cycle over 9/10 of the run, then annihilation": (
             partial(pytorchs, pct_start=0.45, three_phase=True), PALETTE[2], 1.6,
         ),
@@ -143,15 +143,14 @@ def annihilation() -> Figure:
 def planned_lrs(recipes: dict[str, Recipe], steps_per_epoch: int) -> Figure:
     """The LR of each step by each recipe's schedule, without training; name → recipe."""
     figure, axes = new_figure(7, 3)
+    widths = np.linspace(5, 1.5, len(recipes))  # Where they lie on one another, all are seen.
     for number, (name, recipe) in enumerate(recipes.items()):
         rates, _ = simulate_schedule(
             partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch),
             recipe.epochs * steps_per_epoch,
         )
         epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
-        # The first, thin and on top: the others have parts in common with it.
-        width, order = (3.5, 2) if number else (1.6, 3)
-        style = {"color": PALETTE[number % 10], "linewidth": width, "zorder": order}
+        style = {"color": PALETTE[number % 10], "linewidth": widths[number]}
         axes.plot(epochs, rates, label=as_label(name, 2.5, 8), **style)
     axes.set(xlabel="epochs", ylabel="LR", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
