@@ -225,8 +225,8 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was
 # later called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
 # valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True` (its first fall
-# then takes as long as the rise); without, its single fall goes as low by default. Either way the LR
-# ends below LRMIN, which the assignment forbids: its LR ends *at* LRMIN.
+# then takes as long as the rise, so it peaks later in the figure); without, its single fall goes as low
+# by default. Either way the LR ends below LRMIN, which the assignment forbids: its LR ends *at* LRMIN.
 #
 # The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
 # apart, nor would it matter much: such steps hardly move the weights.
@@ -299,9 +299,9 @@ show(experiments.train_each)
 
 # %% [markdown]
 # **Your prediction first.** Which will be best on the test images, and by how many percentage points
-# will it lead the runner-up? (For scale: two runs that differ only in the seed can end 3 points apart,
-# and the same seed on two machines 5. Nothing is chosen from this experiment, so test images may be
-# looked at.)
+# will it lead the runner-up? (For scale: another seed moved the end of such a run by up to 3 points,
+# another machine with the same seed by up to 5. Nothing is chosen from this experiment, so test images
+# may be looked at.)
 
 # %%
 my_best = None  # "one cycle", "constant 0.01", "constant 0.003" or "constant 0.001"
@@ -340,9 +340,10 @@ print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_s
 # %% [markdown]
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
 # of the best of the three constant LRs, 0.003, and the constant LRMAX ends lowest. That holds for 8
-# epochs of 10,000 images, and the best of three is not the best possible; it says nothing about 24
-# epochs. (In a single run, 0.003 and 0.001 may come out level; 0.005 is among the variants below. β1
-# differs, too: it cycles in one run and is 0.9 in the others. Notebook 3 measures that alone.)
+# epochs of 10,000 images, and the best of three is not the best possible; what one cycle brings in 24
+# epochs at full width is not measured here. (In a single run, 0.003 and 0.001 may come out level; 0.005
+# is among the variants below. β1 differs, too: it cycles in one run and is 0.9 in the others. Notebook
+# 3 measures that alone.)
 #
 # Two reasons are often given: the cycle begins with small LRs, so that the first steps, when the
 # gradients are a poor guide, are short; and it ends with small ones, with which the weights can settle.
@@ -359,8 +360,9 @@ print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_stri
 # %% [markdown]
 # - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
 #   the fall has not begun. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
-#   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Or does
-#   that come from its LR, which was only half as high on average until then? The next experiment asks.)
+#   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Is it
+#   that the LR *rises*, or only that it was half as high on average until then? The next experiment
+#   asks.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
 #   lower one, with each seed; on the test images the cycle is ahead of them for good only from epoch 5, 6
 #   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
@@ -369,9 +371,10 @@ print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_stri
 # ## Which half of the cycle helps?
 #
 # Three seeds for each variant, five epochs of 10,000 images; the cycle peaks at the end of epoch 1. One
-# variant has no fall, one no rise, and one has the mean of the rise, 0.005, in its place, with β1 as in
-# the cycle in all of them. The others are for you: add their names to `switched_on`; each takes as long
-# as one of the four, and deserves a prediction, too.
+# variant has no fall, one no rise, and one has 0.005, the mean of the rise, in its place: it jumps to
+# 0.01 after epoch 1, and falls. In these four, β1 moves as in the cycle; in the figure three of them
+# lie on one another in the fall. The others are for you: add their names to `switched_on`; each takes
+# as long as one of the four, and deserves a prediction, too.
 
 # %%
 from dataclasses import replace
@@ -438,15 +441,19 @@ env.add_caption(plot_schedules(table, by="variant"))
 #
 # **The fall.** "Rises, then stays at LRMAX" differs only in the fall: in the first epoch the two are
 # the same run. It ends lower with each seed, by 7 to 10 points, and yet its training loss ends within
-# 0.03 of one cycle's. It is the only one of the four whose test accuracy ends below its training
-# accuracy, by 5 or 6 points with each seed (training images are augmented, and so are harder than test
-# images). Three reasons are possible; these runs cannot tell which it is:
+# 0.03 of one cycle's. Of these four it is the only one whose test accuracy ends below its training
+# accuracy (see the log), by 5 or 6 points with each seed. Reasons may be the following; these runs
+# cannot tell which it is:
 #
 # - The training loss is a mean over the last epoch. In the cycle, whose LR nears 0, the last weights may
 #   be better than the mean of the epoch; at a constant 0.01 they keep jumping about.
 # - A test uses batch norm's running statistics, which lag behind weights that move fast (notebook 4
 #   measures such a case); training uses each batch's own.
 # - The weights may be worse on images that they have not seen.
+# - β1 rises to 0.95 as in the cycle, while the LR stays high: a pair that the cycle never has.
+#
+# How much is lost depends on where the run stops, too: at an LR of 0.01 the test accuracy jumps from
+# epoch to epoch. In epoch 4 the same three runs were 3 to 6 points behind the cycle.
 #
 # ## Recap
 #
