@@ -134,8 +134,8 @@ print(exercises.compare_guess("step of the peak", my_peak, cycle_rates.index(max
 figures.one_cycle_arithmetic()
 
 # %% [markdown]
-# The fall has almost four times as many steps as the rise, so an increment up is almost four times as
-# large as one down.
+# The fall has almost four times as many steps as the rise, so each step up is almost four times as
+# large as each step down.
 
 # %% [markdown]
 # ### Exercise 2.2
@@ -225,8 +225,9 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # In Smith & Topin's policy the LR falls far below LRMIN in the last part of the training. This was
 # later called the *annihilation* phase. It is meant to let the weights settle at the very bottom of the
 # valley. PyTorch's `OneCycleLR` has a phase of its own for it with `three_phase=True` (its first fall
-# then takes as long as the rise, so it peaks later in the figure); without, its single fall goes as low
-# by default. Either way the LR ends below LRMIN, which the assignment forbids: its LR ends *at* LRMIN.
+# then takes as long as the rise; in the figure the two fill nine tenths of the run); without, its
+# single fall goes as low. By default both end below LRMIN, which the assignment forbids: its LR ends *at*
+# LRMIN.
 #
 # The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
 # apart, nor would it matter much: such steps hardly move the weights.
@@ -340,10 +341,11 @@ print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_s
 # %% [markdown]
 # With each stored seed (CIFAR-10, a quarter of the width) one cycle ends highest, 3 to 7 points ahead
 # of the best of the three constant LRs, 0.003, and the constant LRMAX ends lowest. That holds for 8
-# epochs of 10,000 images, and the best of three is not the best possible; what one cycle brings in 24
-# epochs at full width is not measured here. (In a single run, 0.003 and 0.001 may come out level; 0.005
-# is among the variants below. β1 differs, too: it cycles in one run and is 0.9 in the others. Notebook
-# 3 measures that alone.)
+# epochs of 10,000 images, and the best of three is not the best possible; the old way, a constant LR
+# divided by ten near the end, is not among the runs; what one cycle brings in 24 epochs at full width
+# is not measured here. (In a single run, 0.003 and 0.001 may come out level; 0.005 is among the
+# variants below. β1 differs, too: it cycles in one run and is 0.9 in the others. Notebook 3 measures
+# that alone.)
 #
 # Two reasons are often given: the cycle begins with small LRs, so that the first steps, when the
 # gradients are a poor guide, are short; and it ends with small ones, with which the weights can settle.
@@ -358,11 +360,12 @@ print("\nthe same of the test accuracy, in percentage points (above 0: the cycle
 print(experiments.differences_by_epoch(curves, "test_accuracy").round(1).to_string())
 
 # %% [markdown]
-# - *The rise*, against the constant LRMAX. At the end of epoch 2 the cycle has just reached 0.01, and
-#   the fall has not begun. Still, with each seed its training loss is lower by 0.3 to 0.4, and its test
-#   accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on. (Is it
-#   that the LR *rises*, or only that it was half as high on average until then? The next experiment
-#   asks.)
+# - *The rise*, against the constant LRMAX. (Of epoch 1 the test accuracies say little: after 20 steps
+#   batch norm's running statistics still lag.) At the end of epoch 2 the cycle has just reached 0.01,
+#   and the fall has not begun. So it is not for the fall that with each seed its training loss is lower by 0.3 to 0.4, and
+#   its test accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on.
+#   (Is it that the LR *rises*, or only that it was half as high on average until then? The next
+#   experiment asks.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
 #   lower one, with each seed; on the test images the cycle is ahead of them for good only from epoch 5, 6
 #   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
@@ -405,8 +408,8 @@ chosen = {name: variants[name] for name in switched_on}
 figures.planned_lrs(chosen, subset_steps)
 
 # %% [markdown]
-# **Your prediction first**: by how many percentage points will each of the three end below one cycle?
-# (A number below 0 says that it ends above.)
+# **Your prediction first**: by how many percentage points will each of the three end below one cycle,
+# on average over the three seeds? (A number below 0 says that it ends above.)
 
 # %%
 my_points_lost = {"no fall": None, "no rise": None, "0.005 for the rise": None}
@@ -442,8 +445,9 @@ env.add_caption(plot_schedules(table, by="variant"))
 # **The fall.** "Rises, then stays at LRMAX" differs only in the fall: in the first epoch the two are
 # the same run. It ends lower with each seed, by 7 to 10 points, and yet its training loss ends within
 # 0.03 of one cycle's. Of these four it is the only one whose test accuracy ends below its training
-# accuracy (see the log), by 5 or 6 points with each seed. Reasons may be the following; these runs
-# cannot tell which it is:
+# accuracy (see the log), by 5 or 6 points with each seed. Reasons may be the following. To tell the
+# first three apart, one would measure the last weights' loss on the training images, once with each
+# batch's own statistics and once with the running ones:
 #
 # - The training loss is a mean over the last epoch. In the cycle, whose LR nears 0, the last weights may
 #   be better than the mean of the epoch; at a constant 0.01 they keep jumping about.
