@@ -113,8 +113,8 @@ def annihilation() -> Figure:
     """
     recipe = replace(RECIPE, lr_min=RECIPE.lr_max / 10)
     steps = recipe.epochs * STEPS_PER_EPOCH
-    no_cycle = {"cycle_momentum": False, "total_steps": steps, "anneal_strategy": "linear"}
-    pytorchs = partial(OneCycleLR, max_lr=recipe.lr_max, div_factor=10, **no_cycle)
+    options = {"cycle_momentum": False, "total_steps": steps, "anneal_strategy": "linear"}
+    pytorchs = partial(OneCycleLR, max_lr=recipe.lr_max, div_factor=10, **options)
     peak = recipe.peak_epoch / recipe.epochs
     schedulers = {
         "as the assignment asks": (
