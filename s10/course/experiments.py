@@ -34,6 +34,7 @@ def train_each(
     device="cpu",
     by: str = "recipe",
     seeds: int = 1,
+    measure: Callable[[nn.Module], dict] | None = None,
 ) -> pd.DataFrame:
     """Train by each of the recipes, and return their histories one below the other.
 
@@ -41,6 +42,7 @@ def train_each(
         recipes: name → recipe; equal seeds begin with the same weights and batches.
         by: the column with the name; the column `seed` has each run's seed.
         seeds: the runs of each recipe: with its own seed, and with those that follow.
+        measure: called with each trained network; what it returns are further columns.
 
     An interruption ends the experiment.
     """
@@ -52,14 +54,19 @@ def train_each(
         model = recipe.initial_model(dataset).to(device)
         train, test = recipe.train_loader(dataset, device), recipe.test_loader(dataset, device)
         result = fit(model, train, test, recipe, dataset.classes)
-        histories.append(result.history.assign(**{by: name, "seed": recipe.seed}))
+        measured = {} if measure is None else measure(model)
+        histories.append(result.history.assign(**{by: name, "seed": recipe.seed}, **measured))
         if result.interrupted:
             break
     return pd.concat(histories, ignore_index=True)
 
 
 def compare_variants(
-    variants: dict[str, Recipe], dataset: ImageDataset, device="cpu", seeds: int = 3
+    variants: dict[str, Recipe],
+    dataset: ImageDataset,
+    device="cpu",
+    seeds: int = 3,
+    measure: Callable[[nn.Module], dict] | None = None,
 ) -> pd.DataFrame:
     """Train each variant with several seeds: histories with the columns `variant` and `seed`.
 
@@ -67,8 +74,9 @@ def compare_variants(
 
     Args:
         variants: name → recipe; the first is what the others are compared with.
+        measure: as for `train_each`.
     """
-    return train_each(dataset, variants, device, by="variant", seeds=seeds)
+    return train_each(dataset, variants, device, by="variant", seeds=seeds, measure=measure)
 
 
 def paired_differences(table: pd.DataFrame, by: str = "variant") -> pd.DataFrame:
@@ -91,30 +99,30 @@ def paired_differences(table: pd.DataFrame, by: str = "variant") -> pd.DataFrame
 
 
 def differences_by_epoch(table: pd.DataFrame, column: str, by: str = "schedule") -> pd.DataFrame:
-    """This column of the first run minus that of each other, compared seed by seed.
+    """This column of each run minus that of the first, compared seed by seed.
 
     Rows: the other runs' names and seeds. Columns: the epochs.
     """
     wide = table.pivot(index="epoch", columns=[by, "seed"], values=column)
     first, *others = table[by].unique()
-    return pd.concat({name: (wide[first] - wide[name]).T for name in others})
+    return pd.concat({name: (wide[name] - wide[first]).T for name in others})
 
 
 def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
     """The recipe with this LR, and the mean of the cycle's momentum, at every step."""
     momentum = (recipe.momentum_max + recipe.momentum_min) / 2
     changes = {"lr_max": lr, "lr_min": lr, "momentum_max": momentum, "momentum_min": momentum}
-    return _with_final_lr(replace(recipe, **changes), lr)
+    return _with_scheduler(replace(recipe, **changes), final_lr=lr)
 
 
 def without_fall(recipe: Recipe) -> Recipe:
     """The recipe with an LR that stays at LRMAX after its rise."""
-    return _with_final_lr(recipe, recipe.lr_max)
+    return _with_scheduler(recipe, final_lr=recipe.lr_max)
 
 
 def without_rise(recipe: Recipe) -> Recipe:
     """The recipe with an LR that is LRMAX from the first step to the end of its rise."""
-    return _with_final_lr(replace(recipe, lr_min=recipe.lr_max), recipe.lr_min)
+    return _with_scheduler(replace(recipe, lr_min=recipe.lr_max), final_lr=recipe.lr_min)
 
 
 def with_flat_start(recipe: Recipe) -> Recipe:
@@ -127,21 +135,28 @@ def with_flat_start(recipe: Recipe) -> Recipe:
                 return [(recipe.lr_min + recipe.lr_max) / 2] * len(rates)
             return rates
 
-    class WithFlatStart(type(recipe)):
+    return _with_scheduler(recipe, cycle=FlatStart)
+
+
+def with_lr(recipe: Recipe, lr: Callable[[int], float]) -> Recipe:
+    """The recipe with the LR `lr(step)`, steps counted from 0; the momentum is the cycle's."""
+
+    class OwnLR(OneCycle):
+        def get_lr(self) -> list[float]:
+            rates = super().get_lr()  # It also moves the momentum.
+            return [lr(self.last_epoch)] * len(rates)
+
+    return _with_scheduler(recipe, cycle=OwnLR)
+
+
+def _with_scheduler(recipe: Recipe, **options) -> Recipe:
+    """The recipe with these options of `Recipe.make_scheduler`."""
+
+    class OtherSchedule(type(recipe)):
         def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, cycle=FlatStart)
+            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, **options)
 
-    return WithFlatStart(**asdict(recipe))
-
-
-def _with_final_lr(recipe: Recipe, final_lr: float) -> Recipe:
-    """The recipe with one cycle from LRMIN over LRMAX to this LR."""
-
-    class OtherEnd(type(recipe)):
-        def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, final_lr=final_lr)
-
-    return OtherEnd(**asdict(recipe))
+    return OtherSchedule(**asdict(recipe))
 
 
 def one_cycle_and_constant_lrs(recipe: Recipe) -> dict[str, Recipe]:

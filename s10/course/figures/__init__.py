@@ -9,6 +9,7 @@ from s10.course.figures.schedules import (
     one_cycle_arithmetic,
     planned_lrs,
 )
+from s10.course.figures.seeds import seed_by_seed
 from s10.course.figures.speed import newton_schulz, patch_correlation
 from s10.course.figures.submissions import five_networks
 
@@ -25,5 +26,6 @@ __all__ = [
     "patch_correlation",
     "planned_lrs",
     "receptive_fields",
+    "seed_by_seed",
     "shortcuts",
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 from s10.course import figures
 from s10.course.figures.drawing import save_drawing
 
-NEED_DATA = {"degradation", "patch_correlation", "planned_lrs", "receptive_fields"}
+NEED_DATA = {"degradation", "patch_correlation", "planned_lrs", "receptive_fields", "seed_by_seed"}
 # All other figures; `receptive_fields` is a table.
 DRAWINGS = sorted({*figures.__all__} - NEED_DATA)
 # A measurement, not a drawing: the figure needs the stored table.

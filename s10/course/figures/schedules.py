@@ -141,20 +141,30 @@ def annihilation() -> Figure:
 
 
 def planned_lrs(recipes: dict[str, Recipe], steps_per_epoch: int) -> Figure:
-    """The LR of each step by each recipe's schedule, without training; name → recipe."""
-    figure, axes = new_figure(7, 3)
-    widths = np.linspace(5, 1.5, len(recipes))  # Where they lie on one another, all are seen.
-    for number, (name, recipe) in enumerate(recipes.items()):
-        rates, _ = simulate_schedule(
-            partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch),
-            recipe.epochs * steps_per_epoch,
-        )
-        epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
-        style = {"color": PALETTE[number % 10], "linewidth": widths[number]}
-        axes.plot(epochs, rates, label=as_label(name, 2.5, 8), **style)
-    axes.set(xlabel="epochs", ylabel="LR", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title("The LR of each step", loc="left", fontsize=11)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    style_axes(axes)
+    """The LR of each step by each recipe's schedule, without training; name → recipe.
+
+    A panel for each recipe but the first, whose LR is drawn in all of them, in grey.
+    """
+    first, *others = recipes
+    others = others or [first]
+    rows, columns = -(-len(others) // 4), min(4, len(others))
+    options = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, panels = new_figure(1 + 2 * columns, 0.6 + 1.9 * rows, rows, columns, **options)
+    for axes in panels.flat[len(others) :]:
+        axes.remove()
+    for axes, name in zip(panels.flat, others, strict=False):
+        for shown, color, width in ((first, "0.75", 4), (name, TRAIN, 1.8)):
+            recipe = recipes[shown]
+            make_scheduler = partial(recipe.make_scheduler, steps_per_epoch=steps_per_epoch)
+            rates, _ = simulate_schedule(make_scheduler, recipe.epochs * steps_per_epoch)
+            epochs = (np.arange(len(rates)) + 1) / steps_per_epoch
+            axes.plot(epochs, rates, color=color, linewidth=width)
+        axes.set_title(as_label(name, 1.9, 9), loc="left", fontsize=9)
+        style_axes(axes)
+    panels[0, 0].set_ylim(0, None)
+    panels[0, 0].xaxis.get_major_locator().set_params(integer=True)
+    title = f"The LR of each step; grey: that of “{as_label(first, 3, 11)}”"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.supxlabel("epochs", fontsize=10)
+    figure.supylabel("LR", fontsize=10)
     return figure
