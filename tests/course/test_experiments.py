@@ -24,6 +24,7 @@ from s10.course.experiments import (
     paired_differences,
     with_constant_lr,
     with_flat_start,
+    with_lr,
     with_model,
     without_fall,
     without_rise,
@@ -72,6 +73,13 @@ def test_a_variant_changes_one_half_of_the_cycle():
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), LAPTOP])
+def test_a_schedule_may_be_a_function_of_the_step(recipe):
+    rates, momenta = lrs_and_momenta(with_lr(recipe, lambda step: 0.001 * step))
+    assert rates == pytest.approx(0.001 * np.arange(len(rates)))
+    assert (momenta == lrs_and_momenta(recipe)[1]).all()
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), LAPTOP])
 def test_a_constant_lr_is_exactly_constant(recipe):
     rates, momenta = lrs_and_momenta(with_constant_lr(recipe, 0.003))
     assert set(rates) == {0.003}
@@ -87,10 +95,10 @@ def test_differences_are_of_the_same_seed_and_epoch():
     )
     differences = differences_by_epoch(table, "train_loss")
     assert differences.index.tolist() == [("B", 0), ("B", 1), ("A", 0), ("A", 1)]
-    assert differences.loc["B"].to_numpy() == pytest.approx(-0.5)
-    assert differences.loc["A"].to_numpy() == pytest.approx(0.5)
+    assert differences.loc["B"].to_numpy() == pytest.approx(0.5)
+    assert differences.loc["A"].to_numpy() == pytest.approx(-0.5)
     table.loc[0, "train_loss"] = 3.0
-    assert differences_by_epoch(table, "train_loss").loc[("B", 0), 1] == 1.5
+    assert differences_by_epoch(table, "train_loss").loc[("B", 0), 1] == -1.5
 
 
 def test_the_depths_are_compared(few, tiny):
@@ -127,8 +135,12 @@ def test_variants_are_compared_seed_by_seed(few, tiny):
         "no flip": replace(tiny, flip=False),
         "own network": with_model(tiny, lambda n: nn.Sequential(nn.Flatten(), nn.Linear(3072, n))),
     }
-    table = compare_variants(variants, few, seeds=2)
+    table = compare_variants(
+        variants, few, seeds=2, measure=lambda model: {"layers": len([*model.children()])}
+    )
     assert table.groupby(["variant", "seed"]).size().tolist() == [3] * 6
+    networks = table.groupby("variant", sort=False)["layers"].unique()
+    assert networks.map(list).to_dict() == {"as it is": [6], "no flip": [6], "own network": [2]}
     # Each run is that of `compare_schedules` with this seed.
     alone = compare_schedules(few, replace(tiny, seed=1))
     alone = alone[alone["schedule"] == "one cycle"]["train_loss"].tolist()

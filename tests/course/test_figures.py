@@ -242,14 +242,40 @@ def test_annihilation_ends_where_pytorchs_default_does(drawn):
 
 
 def test_the_planned_lrs_are_those_of_the_recipes():
-    recipes = {"A": Recipe().with_epochs(5), "B": with_constant_lr(Recipe().with_epochs(5), 0.003)}
-    (axes,) = figures.planned_lrs(recipes, 20).axes
-    cycle, constant = axes.lines
-    assert (len(cycle.get_ydata()), cycle.get_xdata()[-1]) == (100, 5)
-    assert cycle.get_ydata().argmax() == 19
-    assert cycle.get_ydata().max() == 0.01
-    assert set(constant.get_ydata()) == {0.003}
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
+    recipe = Recipe().with_epochs(5)
+    constant = {f"constant {lr}": with_constant_lr(recipe, lr) for lr in (1, 2, 3, 4, 5)}
+    panels = figures.planned_lrs({"cycle": recipe, **constant}, 20).axes
+    assert [axes.get_title(loc="left") for axes in panels] == [*constant]
+    for lr, axes in enumerate(panels, start=1):
+        first, own = axes.lines
+        assert (len(first.get_ydata()), first.get_xdata()[-1]) == (100, 5)
+        assert first.get_ydata().argmax() == 19
+        assert first.get_ydata().max() == 0.01
+        assert set(own.get_ydata()) == {lr}
+    (alone,) = figures.planned_lrs({"cycle": recipe}, 20).axes
+    assert alone.get_title(loc="left") == "cycle"
+
+
+def test_runs_are_drawn_as_differences_from_the_first_of_the_same_seed():
+    table = pd.DataFrame(
+        {
+            "variant": name, "seed": seed, "epoch": epoch, "train_loss": seed / epoch + change,
+            "test_accuracy": (seed + epoch - change) / 10,
+        }
+        for name, change in (("A", 0.0), ("B", 0.5), ("C", -0.25))
+        for seed in (0, 1, 2)
+        for epoch in (1, 2)
+    )  # fmt: skip
+    figure = figures.seed_by_seed(table)
+    assert "“A”" in figure.get_suptitle()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["B", "C", "", ""]
+    for axes, difference in zip(figure.axes, (0.5, -0.25, -5, 2.5), strict=True):
+        zero, *seeds = axes.lines
+        assert set(zero.get_ydata()) == {0}
+        assert len(seeds) == 3
+        assert all(line.get_ydata() == pytest.approx(difference) for line in seeds)
+    with pytest.raises(InputError, match="nothing to compare “A” with"):
+        figures.seed_by_seed(table[table["variant"] == "A"])
 
 
 def test_whitening_removes_the_correlations_of_a_patch(shapes):
