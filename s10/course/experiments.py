@@ -116,8 +116,14 @@ def with_constant_lr(recipe: Recipe, lr: float) -> Recipe:
 
 
 def without_fall(recipe: Recipe) -> Recipe:
-    """The recipe with an LR that stays at LRMAX after its rise."""
-    return _with_scheduler(recipe, final_lr=recipe.lr_max)
+    """The recipe with an LR and a momentum that stay as they are at the peak."""
+
+    class WithoutFall(OneCycle):
+        def step(self, epoch: int | None = None) -> None:
+            if self.last_epoch < self.peak_step:
+                super().step(epoch)
+
+    return _with_scheduler(recipe, cycle=WithoutFall)
 
 
 def without_rise(recipe: Recipe) -> Recipe:
