@@ -227,9 +227,10 @@ exercises.one_cycle.fraction_of_the_rise(pct_start)
 # *annihilated*, as [PyTorch's
 # documentation](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html)
 # puts it. That is meant to let the weights settle at the very bottom of the valley. PyTorch's
-# `OneCycleLR` has a phase of its own for it with `three_phase=True` (its first fall then takes as long
-# as the rise; in the figure the two fill nine tenths of the run); without, its single fall goes as low.
-# By default both end below LRMIN, which the assignment forbids: its LR ends *at* LRMIN.
+# `OneCycleLR` does it in a last phase of its own with `three_phase=True`. (The first fall then takes as
+# long as the rise, so in the figure the peak moves to epoch 11, and annihilation fills the last tenth.)
+# Without, its single fall goes as low. By default both end below LRMIN, which the assignment forbids:
+# its LR ends *at* LRMIN.
 #
 # The figure has an LRMIN of 0.001, as in exercise 2.3. With ours, 1e-5, the three ends could not be told
 # apart, nor would it matter much: such steps hardly move the weights.
@@ -259,14 +260,14 @@ exercises.one_cycle.factors_without_annihilation(arguments)
 # %% [markdown]
 # So the assignment's whole schedule, with our LRMIN, is one call of `OneCycleLR`. (By default it also
 # moves Adam's β1, from 0.95 to 0.85 and back.) The library's scheduler, `s10.OneCycle`, makes that call,
-# with arguments that it works out from LRMIN, LRMAX and the epoch of the peak. Are the LRs of both, with
-# our LRMIN, straight lines as in exercise 2.3?
+# with arguments that it works out from LRMIN, LRMAX and the epoch of the peak. Are the LRs of both
+# straight lines as in exercise 2.3?
 
 # %% tags=["nbval-check-output"]
 import numpy as np
 from torch.optim.lr_scheduler import OneCycleLR
 
-pytorchs, _ = s10.simulate_schedule(
+pytorch_rates, _ = s10.simulate_schedule(
     lambda optimizer: OneCycleLR(
         optimizer, max_lr=0.01, total_steps=24 * 98, pct_start=5 / 24, anneal_strategy="linear",
         div_factor=1000, final_div_factor=1,
@@ -275,7 +276,7 @@ pytorchs, _ = s10.simulate_schedule(
 )
 straight = np.interp(range(24 * 98), [0, 5 * 98 - 1, 24 * 98 - 1], [0.00001, 0.01, 0.00001])
 # The recipe's scheduler, of which cycle_rates are the LRs, is an s10.OneCycle.
-for name, lrs in (("OneCycleLR", pytorchs), ("s10.OneCycle", cycle_rates)):
+for name, lrs in (("OneCycleLR", pytorch_rates), ("s10.OneCycle", cycle_rates)):
     print(f"{name} follows these straight lines: {np.allclose(lrs, straight)}")
 
 # %% [markdown]
@@ -357,12 +358,12 @@ print("\nthe stored runs, in %\n" + seeds.round(2).rename("seed {}".format).to_s
 figures.seed_by_seed(reference.stored_curves(stored, "cifar10"), by="schedule")
 
 # %% [markdown]
-# - *The rise*, against the constant LRMAX. (Of epoch 1 the test accuracies say little: after 20 steps
+# - *The rise*, against the constant LRMAX. (The test accuracies of epoch 1 say little: after 20 steps
 #   batch norm's running statistics still lag.) At the end of epoch 2 the cycle has just reached 0.01,
-#   and the fall has not begun. So it is not for the fall that with each seed its training loss is lower by 0.3 to 0.4, and
-#   its test accuracy 2 to 13 points higher, than those of the run that had 0.01 from the first step on.
-#   (Is it that the LR *rises*, or only that it was half as high on average until then? The next
-#   experiment asks.)
+#   and the fall has not begun. Yet with each seed its training loss is already 0.3 to 0.4 lower than
+#   the constant run's, and its test accuracy 2 to 13 points higher. The fall cannot be the reason. (Is
+#   it that the LR *rises*, or only that it was half as high on average until then? The next experiment
+#   asks.)
 # - *The fall*, against the smaller constant LRs, 0.003 and 0.001. In epoch 2 their training loss is the
 #   lower one, with each seed; on the test images the cycle is ahead of them for good only from epoch 5, 6
 #   or 7 on, in the middle of its fall or later. But its training loss is below theirs from epoch 4 on,
@@ -568,8 +569,9 @@ print(accuracies.loc[table["variant"].unique()].round(1).to_string())
 # </details>
 # <details><summary>8. Why must a fair comparison with one cycle include a constant LR of about 0.003?</summary>
 #
-# Constant LRs of 0.01 and 0.001 leave out the range between them, and 0.003, in its middle, was the best of
-# the three with each stored seed. A schedule should be compared with the best constant LR that one can find.
+# Constant LRs of 0.01 and 0.001 leave out the range between them, and 0.003, in its middle on a log
+# scale, was the best of the three with each stored seed. A schedule should be compared with the best
+# constant LR that one can find.
 # </details>
 #
 # **Next**: notebook 3 builds the network and trains it for 24 epochs.

@@ -757,7 +757,7 @@ CHECKS = {
 SHOWN_AFTER = [
     ("1.1", "sample_params"), ("1.2", "cutout_mask"), ("1.4", "choose_from_loss"),
     ("1.5", "choose_from_loss"), ("1.5", "valley"),
-    ("2.3", "pytorchs"), ("2.4", "pytorchs"), ("2.5", "pytorchs"),
+    ("2.3", "pytorch_rates"), ("2.4", "pytorch_rates"), ("2.5", "pytorch_rates"),
 ]  # fmt: skip
 
 
