@@ -185,26 +185,27 @@ def the_slope_adds_little():
     )
 
 
-def accuracies_of_the_last_weights(variant):
-    """(seeds, 4): in % of the last epoch's training images; of plain training images by each
-    batch's own and by the running statistics; of test images."""
+def last_weights(variant):
+    """Rows: the columns of the last table, in %. Columns: the seeds."""
     text = shown_in_notebook_2("accuracies.loc[")
-    rows = re.search(rf"^{variant} +((?:\d+(?: +[\d.]+){{4}}\s+){{3}})", text, re.M)[1]
-    return np.array([row.split()[1:] for row in rows.splitlines()], dtype=float)
+    rows = re.search(rf"^{variant} +((?:\d+(?: +[\d.]+){{5}}\s+){{3}})", text, re.M)[1]
+    return np.array([row.split()[1:] for row in rows.splitlines()], dtype=float).T
 
 
-def the_running_statistics_do_not_fit():
-    cycle, no_fall = map(
-        accuracies_of_the_last_weights, ("one cycle", "rises, then stays at LRMAX")
-    )
-    behind = cycle[:, 1] - no_fall[:, 1]
-    by_statistics = [(each[:, 1] - each[:, 2]).round() for each in (cycle, no_fall)]
-    by_images = [each[:, 2] - each[:, 3] for each in (cycle, no_fall)]
+def ranges(differences):
+    """Of each variant the smallest and the largest of the seeds, as integers."""
+    return [(round(min(seeds)), round(max(seeds))) for seeds in differences]
+
+
+def without_the_fall_the_running_statistics_do_not_fit():
+    variants = last_weights("rises, then stays at LRMAX"), last_weights("one cycle")
+    log, train_own, train_running, test_own, test_running = np.stack(variants, axis=1)
     return (
-        ((behind > 0) & (behind < 1)).all()
-        and (by_statistics[0] <= 1).all()
-        and {*by_statistics[1]} == {8, 10}
-        and (by_images[1] <= by_images[0]).all()
+        ranges(train_running - test_running) == [(2, 3), (2, 5)]
+        and ranges(train_own - log) == [(6, 7), (5, 6)]
+        and ranges(test_own - test_running) == [(8, 10), (1, 2)]
+        and ranges(train_own - train_running) == [(9, 12), (0, 1)]
+        and ranges(np.diff(test_own, axis=0)) == [(1, 5)]
     )
 
 
@@ -216,11 +217,10 @@ def lost_in_epoch(epoch, variant):
     return accuracies[:, 0] - accuracies[:, variant]
 
 
-def the_fall_does_not_show_in_the_training_loss():
-    losses = training_losses()
-    return (losses[:, 0, 0] == losses[:, 1, 0]).all() and np.ptp(
-        losses[:, :2, -1], axis=1
-    ).max() <= 0.0305
+def the_fall_hardly_shows_in_the_training_loss():
+    cycle, no_fall, *_ = training_losses().transpose(1, 0, 2)
+    above = (no_fall[:, -1] - cycle[:, -1]).round(2)
+    return (no_fall[:, 0] == cycle[:, 0]).all() and (above.min(), above.max()) == (0.02, 0.05)
 
 
 VARIANTS = (
@@ -278,19 +278,24 @@ STATEMENTS = [
     ("02", "A first epoch at LRMAX cost 7 to 11 points; 0.005 there did almost as well as the "
      "rise.",
      lambda: np.mean(points_lost("0.005 in epoch 1, then falls")) < 1.2),
-    ("02", "Without the fall the training loss was hardly higher, and yet 7 to 10 points were lost",
-     the_fall_does_not_show_in_the_training_loss),
+    ("02", "Without the fall the training loss was hardly higher, and yet 8 to 13 points",
+     the_fall_hardly_shows_in_the_training_loss),
     ("02", "What speaks for the cycle is that it leads with each of the three stored seeds:",
      lambda: (schedules().idxmax(axis=1) == "one cycle").all()),
-    ("02", "With each batch's own statistics its last weights are almost as good on training "
-     "images as the cycle's: less than a point behind.", the_running_statistics_do_not_fit),
-    ("02", "on the same images, they are 8 to 10 points worse than with the batches' own; the "
-     "cycle's are at most 1 point worse.", the_running_statistics_do_not_fit),
-    ("02", "it loses no more than the cycle.", the_running_statistics_do_not_fit),
-    ("02", '("log" is lower than "own" in every row',
-     lambda: all((rows[:, 0] < rows[:, 1]).all()
-                 for rows in map(accuracies_of_the_last_weights, VARIANTS))),
-    ("02", "ends lower with each seed, too, but by 0.3 to 4.3 points only.",
+    ("02", 'From "train, running" to "test, running" it loses 2 to 3 points, the cycle 2 to 5.',
+     without_the_fall_the_running_statistics_do_not_fit),
+    ("02", 'From "log" to "train, own" it gains 6 or 7 points, the cycle 5 or 6.',
+     without_the_fall_the_running_statistics_do_not_fit),
+    ("02", 'From "test, own" to "test, running" it loses 8 to 10 points, the cycle 1 or 2; from '
+     '"train, own" to "train, running" 9 to 12, the cycle at most 1.',
+     without_the_fall_the_running_statistics_do_not_fit),
+    ("02", "it is 1 to 5 points behind the cycle on the test images.",
+     without_the_fall_the_running_statistics_do_not_fit),
+    ("02", "8 to 13 points were lost on the test images, most of them because",
+     lambda: (np.diff(last_weights(VARIANTS[1])[[4, 3]], axis=0)[0]
+              - np.diff(last_weights(VARIANTS[0])[[4, 3]], axis=0)[0]
+              > 0.6 * np.array(points_lost(VARIANTS[1]))).all()),
+    ("02", "ends about 4 points lower with two seeds; with the third 0.3 lower",
      lambda: [*sorted(points_lost(VARIANTS[4]))] == [0.3, 3.9, 4.3]),
     ("02", "In epoch 4, before the LR drops, it is 3 to 14 points behind",
      lambda: {*lost_in_epoch(4, variant=4).round()} == {3, 12, 14}),
@@ -304,13 +309,13 @@ STATEMENTS = [
     ("02", "on the test images the cycle is ahead of them for good only from epoch 5, 6 or 7 on",
      lambda: {*ahead_for_good_from("constant 0.003"), *ahead_for_good_from("constant 0.001")}
      == {5, 6, 7}),
-    ("02", "with each seed its training loss is lower by 0.3 to 0.4, and its test accuracy 2 to 13 "
-     "points higher, than those of the run that had 0.01 from the first step on.",
+    ("02", "with each seed its training loss is already 0.3 to 0.4 lower than the constant run's, "
+     "and its test accuracy 2 to 13 points higher.",
      lambda: (training_loss("constant 0.01", 2) - training_loss("one cycle", 2)).between(0.25, 0.4)
      .all() and leads("constant 0.01").loc[2].between(2, 13.5).all()),
-    ("02", "and 0.003, in its middle, was the best of the three with each stored seed.",
+    ("02", "and 0.003, in its middle on a log scale, was the best of the three with each stored seed.",
      lambda: (schedules().drop(columns="one cycle").idxmax(axis=1) == "constant 0.003").all()),
-    ("02", "In the stored output it ends lower with each seed, by 7 to 11 points:",
+    ("02", "It ends lower with each seed, by 7 to 11 points:",
      lambda: [round(points) for points in sorted(points_lost("starts at LRMAX, then falls"))]
      == [7, 10, 11]),
     ("02", "there the LRs are the cycle's, and yet its training loss is the highest of the five in "
@@ -318,12 +323,12 @@ STATEMENTS = [
     ("02", "On the test images the seeds disagree about it. Its training loss ends 0.02 to 0.06 "
      "above the cycle's, with each seed, where that of \"starts at LRMAX\" ends 0.2 to 0.3 above.",
      the_slope_adds_little),
-    ("02", "It ends lower with each seed, by 7 to 10 points",
-     lambda: min(points_lost(VARIANTS[1])) > 7 and 9.5 < max(points_lost(VARIANTS[1])) < 10),
-    ("02", "in the first epoch the two are the same run.",
-     the_fall_does_not_show_in_the_training_loss),
-    ("02", "and yet its training loss ends within 0.03 of one cycle's.",
-     the_fall_does_not_show_in_the_training_loss),
+    ("02", "It ends lower with each seed, by 8 to 13 points",
+     lambda: ranges([points_lost(VARIANTS[1])]) == [(8, 13)]),
+    ("02", "is the same run as one cycle in epoch 1;",
+     the_fall_hardly_shows_in_the_training_loss),
+    ("02", "although its training loss ends only 0.02 to 0.05 higher.",
+     the_fall_hardly_shows_in_the_training_loss),
     ("02", "with each of three seeds, one cycle beat constant LRs of 0.01, 0.003 and 0.001",
      lambda: (schedules().idxmax(axis=1) == "one cycle").all()),
 ]  # fmt: skip
