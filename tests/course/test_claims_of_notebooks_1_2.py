@@ -313,7 +313,8 @@ STATEMENTS = [
      "and its test accuracy 2 to 13 points higher.",
      lambda: (training_loss("constant 0.01", 2) - training_loss("one cycle", 2)).between(0.25, 0.4)
      .all() and leads("constant 0.01").loc[2].between(2, 13.5).all()),
-    ("02", "and 0.003, in its middle on a log scale, was the best of the three with each stored seed.",
+    ("02", "and 0.003, in its middle on a log scale, was the best of the three with each stored "
+     "seed.",
      lambda: (schedules().drop(columns="one cycle").idxmax(axis=1) == "constant 0.003").all()),
     ("02", "It ends lower with each seed, by 7 to 11 points:",
      lambda: [round(points) for points in sorted(points_lost("starts at LRMAX, then falls"))]
