@@ -187,9 +187,9 @@ def the_slope_adds_little():
 
 def last_weights(variant):
     """Rows: the columns of the last table, in %. Columns: the seeds."""
-    text = shown_in_notebook_2("accuracies.loc[")
+    text = shown_in_notebook_2("lost.round(")
     rows = re.search(rf"^{variant} +((?:\d+(?: +[\d.]+){{5}}\s+){{3}})", text, re.M)[1]
-    return np.array([row.split()[1:] for row in rows.splitlines()], dtype=float).T
+    return np.array([row.split()[1:] for row in rows.strip().splitlines()], dtype=float).T
 
 
 def ranges(differences):
@@ -199,14 +199,22 @@ def ranges(differences):
 
 def without_the_fall_the_running_statistics_do_not_fit():
     variants = last_weights("rises, then stays at LRMAX"), last_weights("one cycle")
-    log, train_own, train_running, test_own, test_running = np.stack(variants, axis=1)
+    log, train_own, _, test_own, test_running = np.stack(variants, axis=1)
+    memorized = train_own - test_own
     return (
-        ranges(train_running - test_running) == [(2, 3), (2, 5)]
-        and ranges(train_own - log) == [(6, 7), (5, 6)]
-        and ranges(test_own - test_running) == [(8, 10), (1, 2)]
-        and ranges(train_own - train_running) == [(9, 12), (0, 1)]
+        sorted((memorized[0] - memorized[1]).round()) == [-1, 2, 2]
+        and (abs(np.diff(train_own - log, axis=0)) < 2).all()
+        and ranges(test_own - test_running)[0] == (8, 10)
+        and round((test_own - test_running)[1].max(), 1) == 1.5
         and ranges(np.diff(test_own, axis=0)) == [(1, 5)]
     )
+
+
+def constant_001_jumps():
+    text = shown_in_notebook_2("train_each(subset, schedules").split("constant 0.01, seed 0")[1]
+    pattern = r"^epoch  [68]/8 .* train loss .*?, ([\d.]+)%  test loss .*?, ([\d.]+)%"
+    epoch_6, end = np.array(re.findall(pattern, text, re.M)[:2], dtype=float)
+    return round(epoch_6[0] - epoch_6[1]) == 7 and abs(end[0] - end[1]) < 0.3
 
 
 def lost_in_epoch(epoch, variant):
@@ -282,15 +290,17 @@ STATEMENTS = [
      the_fall_hardly_shows_in_the_training_loss),
     ("02", "What speaks for the cycle is that it leads with each of the three stored seeds:",
      lambda: (schedules().idxmax(axis=1) == "one cycle").all()),
-    ("02", 'From "train, running" to "test, running" it loses 2 to 3 points, the cycle 2 to 5.',
+    ("02", "With two of the three seeds it loses 2 points more than the cycle on the way from "
+     "training to test images, with the third 1 point less.",
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", 'From "log" to "train, own" it gains 6 or 7 points, the cycle 5 or 6.',
+    ("02", 'No: from "log" to "train, own" both gain about as much.',
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", 'From "test, own" to "test, running" it loses 8 to 10 points, the cycle 1 or 2; from '
-     '"train, own" to "train, running" 9 to 12, the cycle at most 1.',
+    ("02", "they cost it 8 to 10 points on the test images, and the cycle 1.5 at most.",
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", "it is 1 to 5 points behind the cycle on the test images.",
+    ("02", 'in "test, own" it is 1 to 5 points behind the cycle.',
      without_the_fall_the_running_statistics_do_not_fit),
+    ("02", '"constant 0.01" above ended level with its training accuracy, but was 7 points below '
+     "it in epoch 6.", constant_001_jumps),
     ("02", "8 to 13 points were lost on the test images, most of them because",
      lambda: (np.diff(last_weights(VARIANTS[1])[[4, 3]], axis=0)[0]
               - np.diff(last_weights(VARIANTS[0])[[4, 3]], axis=0)[0]

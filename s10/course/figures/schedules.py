@@ -132,7 +132,7 @@ def annihilation() -> Figure:
         label += f" (ends at {rates[-1]:.2g})"
         axes.plot(epochs, rates, color=color, linewidth=width, label=label)
     axes.axhline(recipe.lr_min, color="0.5", linewidth=1, linestyle=":")
-    axes.text(recipe.epochs, 1.1 * recipe.lr_min, "LRMIN", ha="left", fontsize=9, color="0.35")
+    axes.text(14, 0.9 * recipe.lr_min, "LRMIN", va="top", fontsize=9, color="0.35")
     axes.set_title("Annihilation takes the LR below LRMIN, almost to 0", loc="left", fontsize=11)
     axes.set(xlabel="epochs", ylabel="LR", ylim=(0, 1.5 * recipe.lr_max))
     axes.legend(frameon=False, fontsize=9, loc="upper left")
