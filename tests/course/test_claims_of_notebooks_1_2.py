@@ -199,22 +199,25 @@ def ranges(differences):
 
 def without_the_fall_the_running_statistics_do_not_fit():
     variants = last_weights("rises, then stays at LRMAX"), last_weights("one cycle")
-    log, train_own, _, test_own, test_running = np.stack(variants, axis=1)
+    log, train_own, train_running, test_own, test_running = np.stack(variants, axis=1)
     memorized = train_own - test_own
     return (
         sorted((memorized[0] - memorized[1]).round()) == [-1, 2, 2]
         and (abs(np.diff(train_own - log, axis=0)) < 2).all()
         and ranges(test_own - test_running)[0] == (8, 10)
         and round((test_own - test_running)[1].max(), 1) == 1.5
+        and ranges(train_own - train_running)[0] == (9, 12)
         and ranges(np.diff(test_own, axis=0)) == [(1, 5)]
     )
 
 
-def constant_001_jumps():
+def the_misfit_comes_and_goes():
+    pattern = r"^epoch .* train loss .*?, ([\d.]+)%  test loss .*?, ([\d.]+)%"
+    text = shown_in_notebook_2("experiments.compare_variants(").split(f"{VARIANTS[1]}, seed 0")[1]
+    no_fall = np.array(re.findall(pattern, text, re.M)[3:5], dtype=float).round()
     text = shown_in_notebook_2("train_each(subset, schedules").split("constant 0.01, seed 0")[1]
-    pattern = r"^epoch  [68]/8 .* train loss .*?, ([\d.]+)%  test loss .*?, ([\d.]+)%"
-    epoch_6, end = np.array(re.findall(pattern, text, re.M)[:2], dtype=float)
-    return round(epoch_6[0] - epoch_6[1]) == 7 and abs(end[0] - end[1]) < 0.3
+    train, test = map(float, re.findall(pattern, text, re.M)[7])
+    return no_fall.tolist() == [[55, 54], [59, 50]] and abs(train - test) < 0.3
 
 
 def lost_in_epoch(epoch, variant):
@@ -299,8 +302,11 @@ STATEMENTS = [
      without_the_fall_the_running_statistics_do_not_fit),
     ("02", 'in "test, own" it is 1 to 5 points behind the cycle.',
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", '"constant 0.01" above ended level with its training accuracy, but was 7 points below '
-     "it in epoch 6.", constant_001_jumps),
+    ("02", "They cost it as much on training images",
+     without_the_fall_the_running_statistics_do_not_fit),
+    ("02", 'with seed 0 the test accuracy fell from epoch 4 to epoch 5, from 54 to 50 %, while the '
+     'training accuracy rose from 55 to 59 %; and "constant 0.01" above, with another β1, ended '
+     "without it.", the_misfit_comes_and_goes),
     ("02", "8 to 13 points were lost on the test images, most of them because",
      lambda: (np.diff(last_weights(VARIANTS[1])[[4, 3]], axis=0)[0]
               - np.diff(last_weights(VARIANTS[0])[[4, 3]], axis=0)[0]
@@ -309,11 +315,11 @@ STATEMENTS = [
      lambda: [*sorted(points_lost(VARIANTS[4]))] == [0.3, 3.9, 4.3]),
     ("02", "In epoch 4, before the LR drops, it is 3 to 14 points behind",
      lambda: {*lost_in_epoch(4, variant=4).round()} == {3, 12, 14}),
-    ("02", "In epoch 2 their training loss is the lower one, with each seed",
+    ("02", "In epochs 1 to 3 their training loss is the lower one, with each seed",
      lambda: all((training_loss(f"constant {lr}", epoch) < training_loss("one cycle", epoch)).all()
-                 for lr in (0.003, 0.001) for epoch in (1, 2))),
-    ("02", "its training loss is below theirs from epoch 4 on, while its LR is still more than "
-     "twice as large",
+                 for lr in (0.003, 0.001) for epoch in (1, 2, 3))),
+    ("02", "its training loss is below theirs from epoch 4 on, and in epoch 4 its LR is still "
+     "more than twice as large",
      lambda: all((training_loss(f"constant {lr}", epoch) > training_loss("one cycle", epoch)).all()
                  for lr in (0.003, 0.001) for epoch in range(4, 9))),
     ("02", "on the test images the cycle is ahead of them for good only from epoch 5, 6 or 7 on",

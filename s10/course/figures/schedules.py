@@ -162,7 +162,7 @@ def planned_lrs(recipes: dict[str, Recipe], steps_per_epoch: int) -> Figure:
         axes.set_title(as_label(name, 1.9, 9), loc="left", fontsize=9)
         style_axes(axes)
     panels[0, 0].set_ylim(0, None)
-    panels[0, 0].xaxis.get_major_locator().set_params(integer=True)
+    panels[0, 0].locator_params("x", nbins=5, integer=True)
     title = f"The LR of each step; grey: that of “{as_label(first, 3, 11)}”"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.supxlabel("epochs", fontsize=10)
