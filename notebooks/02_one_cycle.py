@@ -18,7 +18,7 @@
 #
 # **You need** notebook 1, or to know what LRMIN and LRMAX are; notebook 0 explains momentum and Adam.
 #
-# **Time** to run all cells: about 10 minutes on 2 CPU cores with bf16 instructions, about 16 without
+# **Time** to run all cells: about 10 minutes on 2 CPU cores with bf16 instructions, about 20 without
 # (both measured, with a quarter of the network's width); on Colab's T4 GPU about 3, at full width
 # (estimated). Add half an hour for the exercises. Without a GPU a narrower network is chosen
 # automatically; if CIFAR-10 cannot be downloaded, drawn shapes are used.
