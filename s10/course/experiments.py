@@ -54,7 +54,7 @@ def train_each(
         model = recipe.initial_model(dataset).to(device)
         train, test = recipe.train_loader(dataset, device), recipe.test_loader(dataset, device)
         result = fit(model, train, test, recipe, dataset.classes)
-        measured = {} if measure is None else measure(model)
+        measured = measure(model) if measure and not result.interrupted else {}
         histories.append(result.history.assign(**{by: name, "seed": recipe.seed}, **measured))
         if result.interrupted:
             break
@@ -128,7 +128,8 @@ def without_fall(recipe: Recipe) -> Recipe:
 
 def without_rise(recipe: Recipe) -> Recipe:
     """The recipe with an LR that is LRMAX from the first step to the end of its rise."""
-    return _with_scheduler(replace(recipe, lr_min=recipe.lr_max), final_lr=recipe.lr_min)
+    end = getattr(recipe, "final_lr", recipe.lr_min)
+    return _with_scheduler(replace(recipe, lr_min=recipe.lr_max), final_lr=end)
 
 
 def with_flat_start(recipe: Recipe) -> Recipe:
@@ -160,7 +161,7 @@ def _with_scheduler(recipe: Recipe, **options) -> Recipe:
 
     class OtherSchedule(type(recipe)):
         def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-            return Recipe.make_scheduler(self, optimizer, steps_per_epoch, **options)
+            return super().make_scheduler(optimizer, steps_per_epoch, **options)
 
     return OtherSchedule(**asdict(recipe))
 

@@ -110,9 +110,10 @@ class FastRecipe(Recipe):
             weight_decay=self.weight_decay,
         )
 
-    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+    def make_scheduler(self, optimizer: Optimizer, steps_per_epoch: int, **options) -> LRScheduler:
         """One cycle that ends at `final_lr`."""
-        return super().make_scheduler(optimizer, steps_per_epoch, final_lr=self.final_lr)
+        options = {"final_lr": self.final_lr, **options}
+        return super().make_scheduler(optimizer, steps_per_epoch, **options)
 
     def train_loader(
         self, dataset: ImageDataset, device: torch.device | str = "cpu", **options

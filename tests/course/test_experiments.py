@@ -55,8 +55,8 @@ def lrs_and_momenta(recipe):
     return np.array(simulate_schedule(make_scheduler, 10 * recipe.epochs))
 
 
-def test_a_variant_changes_one_half_of_the_cycle():
-    recipe, peak = Recipe(), 49
+@pytest.mark.parametrize(("recipe", "peak"), [(Recipe(), 49), (replace(LAPTOP, peak_epoch=2), 19)])
+def test_a_variant_changes_one_half_of_the_cycle(recipe, peak):
     cycle, no_fall, no_rise, flat = map(
         lrs_and_momenta,
         (recipe, without_fall(recipe), without_rise(recipe), with_flat_start(recipe)),
