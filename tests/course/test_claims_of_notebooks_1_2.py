@@ -206,18 +206,16 @@ def without_the_fall_the_running_statistics_do_not_fit():
         and (abs(np.diff(train_own - log, axis=0)) < 2).all()
         and ranges(test_own - test_running)[0] == (8, 10)
         and round((test_own - test_running)[1].max(), 1) == 1.5
-        and ranges(train_own - train_running)[0] == (9, 12)
+        and (train_own - train_running > test_own - test_running)[0].all()
         and ranges(np.diff(test_own, axis=0)) == [(1, 5)]
     )
 
 
-def the_misfit_comes_and_goes():
-    pattern = r"^epoch .* train loss .*?, ([\d.]+)%  test loss .*?, ([\d.]+)%"
+def seed_0_jumps_without_the_fall():
     text = shown_in_notebook_2("experiments.compare_variants(").split(f"{VARIANTS[1]}, seed 0")[1]
-    no_fall = np.array(re.findall(pattern, text, re.M)[3:5], dtype=float).round()
-    text = shown_in_notebook_2("train_each(subset, schedules").split("constant 0.01, seed 0")[1]
-    train, test = map(float, re.findall(pattern, text, re.M)[7])
-    return no_fall.tolist() == [[55, 54], [59, 50]] and abs(train - test) < 0.3
+    pattern = r"^epoch  [45]/5 .* train loss .*?, ([\d.]+)%  test loss .*?, ([\d.]+)%"
+    found = np.array(re.findall(pattern, text, re.M)[:2], dtype=float)
+    return found.round().tolist() == [[55, 54], [59, 50]]
 
 
 def lost_in_epoch(epoch, variant):
@@ -302,11 +300,10 @@ STATEMENTS = [
      without_the_fall_the_running_statistics_do_not_fit),
     ("02", 'in "test, own" it is 1 to 5 points behind the cycle.',
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", "They cost it as much on training images",
+    ("02", "They cost it even more on training images",
      without_the_fall_the_running_statistics_do_not_fit),
-    ("02", 'with seed 0 the test accuracy fell from epoch 4 to epoch 5, from 54 to 50 %, while the '
-     'training accuracy rose from 55 to 59 %; and "constant 0.01" above, with another β1, ended '
-     "without it.", the_misfit_comes_and_goes),
+    ("02", "with seed 0 the test accuracy fell from epoch 4 to epoch 5, from 54 to 50 %, while the "
+     "training accuracy rose from 55 to 59 %.", seed_0_jumps_without_the_fall),
     ("02", "8 to 13 points were lost on the test images, most of them because",
      lambda: (np.diff(last_weights(VARIANTS[1])[[4, 3]], axis=0)[0]
               - np.diff(last_weights(VARIANTS[0])[[4, 3]], axis=0)[0]
