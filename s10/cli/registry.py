@@ -8,9 +8,10 @@ from pathlib import Path
 from s10 import recipe
 from s10.recipe import Recipe
 from s10.runtime.errors import InputError
-from s10.speed import ablations
+from s10.speed import ablations, airbench
 from s10.speed import recipes as fast_recipes
-from s10.speed.recipes import ASSIGNMENT_94, BEYOND, LAPTOP, LAPTOP_94
+from s10.speed.airbench import LAPTOP_94
+from s10.speed.recipes import ASSIGNMENT_94, BEYOND, LAPTOP
 from s10.submissions import pitfalls
 from s10.submissions import recipes as submitted_recipes
 from s10.submissions.published import SUBMISSIONS
@@ -26,7 +27,7 @@ RECIPES = {
 
 CLASSES = {
     name: value
-    for module in (recipe, fast_recipes, ablations, submitted_recipes, pitfalls)
+    for module in (recipe, fast_recipes, airbench, ablations, submitted_recipes, pitfalls)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Recipe)
 }

@@ -7,7 +7,25 @@ from torch.optim import Optimizer
 from s10.runtime.errors import InputError
 
 ADAM_LR_SCALE = 0.1  # of the LR, for biases, batch norms and the last layer
-ITERATIONS = 3
+ITERATIONS = 3 * [(3.4445, -4.775, 2.0315)]  # a, b and c of each, from Jordan
+
+
+def orthogonalize(matrix: Tensor, coefficients=ITERATIONS) -> Tensor:
+    """Approximately the nearest orthogonal matrix: float (M, N) → float32 (M, N).
+
+    For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between about 0.7 and 1.2
+    unless they were very small. Each of these Newton–Schulz iterations maps every singular value s
+    to a s + b s³ + c s⁵, which makes small ones grow fastest and leaves large ones near 1. It
+    consists of matrix products only, so bfloat16 is precise enough.
+    """
+    x = matrix.bfloat16()
+    wide = x.shape[0] <= x.shape[1]
+    x = x if wide else x.T
+    x = x / (x.norm() + 1e-7)  # The iteration needs singular values of at most 1.
+    for a, b, c in coefficients:
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x if wide else x.T).float()
 
 
 class Muon(Optimizer):
@@ -55,6 +73,8 @@ class Muon(Optimizer):
         settings = {"beta2": beta2, "weight_decay": weight_decay, "eps": eps}
         super().__init__(groups, {"lr": lr, "momentum": momentum, **settings})
 
+    orthogonalize = staticmethod(orthogonalize)
+
     @torch.no_grad()
     def step(self, closure=None):
         """Take one step; weights without a gradient stay unchanged."""
@@ -63,7 +83,7 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            update = self._muon_update if group["filters"] else self._adamw_update
+            update = self._muon_update if group["filters"] else self._update_of_others
             for weight in group["params"]:
                 if weight.grad is not None:
                     update(weight, weight.grad, self.state[weight], group)
@@ -74,12 +94,12 @@ class Muon(Optimizer):
             state["momentum_buffer"] = torch.zeros_like(weight)
         buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         nesterov = gradient.add(buffer, alpha=group["momentum"])
-        step = orthogonalize(nesterov.flatten(1)).view_as(weight)
+        step = self.orthogonalize(nesterov.flatten(1)).view_as(weight)
         # Rescaled before the step, so that the step replaces exactly that fraction.
         weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
         weight.sub_(step, alpha=group["lr"])
 
-    def _adamw_update(self, weight: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
+    def _update_of_others(self, weight: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
         if not state:
             state["step"] = torch.tensor(0.0)
             state["exp_avg"] = torch.zeros_like(weight)
@@ -92,21 +112,3 @@ class Muon(Optimizer):
         mean = mean / (1 - beta1 ** state["step"].item())
         root = (square / (1 - beta2 ** state["step"].item())).sqrt()
         weight.mul_(1 - lr * group["weight_decay"]).sub_(lr * mean / (root + group["eps"]))
-
-
-def orthogonalize(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
-    """Approximately the nearest orthogonal matrix: float (M, N) → float32 (M, N).
-
-    For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between about 0.7 and 1.2
-    unless they were very small. Each of these Newton–Schulz iterations maps every singular value s
-    to 3.4445 s − 4.775 s³ + 2.0315 s⁵, which makes small ones grow fastest and leaves large
-    ones near 1. It consists of matrix products only, so bfloat16 is precise enough.
-    """
-    x = matrix.bfloat16()
-    wide = x.shape[0] <= x.shape[1]
-    x = x if wide else x.T
-    x = x / (x.norm() + 1e-7)  # The iteration needs singular values of at most 1.
-    for _ in range(iterations):
-        square = x @ x.T
-        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
-    return (x if wide else x.T).float()

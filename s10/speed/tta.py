@@ -1,7 +1,9 @@
 """Test-time augmentation: the network's answers averaged over several views of an image."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,7 +57,25 @@ def evaluate_with_tta(
     classes: Sequence[str],
     *,
     views: int,
+    share: float = 1.0,
     precision: Precision | None = None,
 ) -> Predictions:
-    """Like `evaluate`, with logits averaged over this many views of each image."""
-    return evaluate(_Averaged(model, views), batches, classes, precision=precision)
+    """Like `evaluate`, with logits averaged over this many views of each image.
+
+    Args:
+        share: 0–1; with less than 1, only this share of the images, those of whose class the
+            network is least sure, is looked at again. The others hardly ever change their class.
+    """
+    if share == 1:
+        return evaluate(_Averaged(model, views), batches, classes, precision=precision)
+    batches = list(batches)
+    found = evaluate(model, batches, classes, precision=precision)
+    confidence = torch.from_numpy(found.logits).softmax(1).amax(1)
+    unsure = confidence.argsort()[: round(share * len(confidence))]
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    again = [(images[part], labels[part]) for part in unsure.to(images.device).split(1000)]
+    logits = found.logits.copy()
+    if again:
+        averaged = evaluate(_Averaged(model, views), again, classes, precision=precision)
+        logits[unsure.numpy()] = averaged.logits
+    return replace(found, logits=logits)

@@ -85,6 +85,22 @@ def test_evaluation_averages_the_logits_and_keeps_the_mode(few, training):
     np.testing.assert_allclose(two, (plain + other) / 2, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.25, 2), (0.0, 0), (1, 9)])
+def test_a_share_of_the_images_is_the_one_of_which_the_network_is_least_sure(few, share, count):
+    torch.manual_seed(0)
+    model = CustomResNet(width=4)
+    batches = [(images[:9], labels[:9]) for images, labels in Recipe().test_loader(few)[:1]]
+    plain = evaluate(model, batches, few.classes)
+    all_of_them = evaluate_with_tta(model, batches, few.classes, views=6).logits
+    found = evaluate_with_tta(model, batches, few.classes, views=6, share=share)
+    confidence = torch.from_numpy(plain.logits).softmax(1).amax(1).numpy()
+    again = np.argsort(confidence)[:count]
+    rest = np.setdiff1d(np.arange(9), again)
+    np.testing.assert_allclose(found.logits[again], all_of_them[again], rtol=1e-4, atol=1e-5)
+    assert np.array_equal(found.logits[rest], plain.logits[rest])
+    assert np.array_equal(found.labels, plain.labels)
+
+
 def test_the_precision_is_passed_on(few):
     model, batches = CustomResNet(width=4), Recipe().test_loader(few)
     bf16 = Precision("bf16", "cpu")

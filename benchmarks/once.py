@@ -1,0 +1,73 @@
+"""Train by a recipe and test once, at the end, which is what a race should time.
+
+    python benchmarks/once.py laptop-94 --seed 0
+    python benchmarks/once.py laptop-94 --seed 0 --hold-out 5000
+
+`s10 train` tests after each epoch, and draws figures. The last line is the accuracy. Recipes
+with test-time augmentation look at further views only where the network is unsure: at the
+quarter of the images with the smallest probability of the predicted class.
+"""
+
+import time
+from dataclasses import replace
+
+import torch
+from common import make_parser, prepare_device
+
+from s10 import InputError, load_dataset, seed_everything
+from s10.cli.registry import find_recipe
+from s10.loaders import set_epoch
+from s10.runtime.device import pick_precision
+from s10.speed.tta import evaluate_with_tta
+from s10.training import train_epoch
+
+UNSURE = 0.25
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
+    parser.add_argument("--width", type=int, help="(the recipe's own)")
+    parser.add_argument("--epochs", type=int, help="(the recipe's own)")
+    parser.add_argument("--hold-out", type=int, metavar="N", help="test on N training images")
+    options = parser.parse_args(arguments)
+    try:
+        recipe = find_recipe(options.recipe)
+        changes = {"data": options.data, "seed": options.seed}
+        changes |= {"width": options.width} if options.width else {}
+        recipe = replace(recipe, **changes).with_epochs(options.epochs or recipe.epochs)
+        if recipe.make_hooks():
+            raise InputError(f"{options.recipe} has hooks, which only s10 train calls")
+        dataset = load_dataset(options.data, options.data_dir)
+    except InputError as error:
+        parser.error(str(error))
+    if options.hold_out:
+        dataset = dataset.hold_out(options.hold_out)
+    device = prepare_device(options.device)
+    precision = pick_precision(recipe.precision, device)
+    seed_everything(recipe.seed)
+    model = recipe.initial_model(dataset).to(device, memory_format=torch.channels_last)
+    loader = recipe.train_loader(dataset, device)
+    optimizer = recipe.make_optimizer(model)
+    scheduler, scaler = recipe.make_scheduler(optimizer, len(loader)), precision.scaler()
+    for epoch in range(1, recipe.epochs + 1):
+        start = time.perf_counter()
+        set_epoch(loader, epoch)
+        result = train_epoch(
+            model, loader, optimizer, scheduler, precision=precision, scaler=scaler,
+            label_smoothing=recipe.label_smoothing,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        accuracy = f"training accuracy {result.accuracy:.2%}"
+        print(f"epoch {epoch}: {accuracy}, {seconds:.1f} s", flush=True)
+    views = getattr(recipe, "tta_views", 1)
+    predictions = evaluate_with_tta(
+        model, recipe.test_loader(dataset, device), dataset.classes, views=views,
+        share=1 if views == 1 else UNSURE, precision=precision,
+    )  # fmt: skip
+    print(f"test accuracy over {views} views of the unsure: {predictions.accuracy:.2%}")
+
+
+if __name__ == "__main__":
+    main()
