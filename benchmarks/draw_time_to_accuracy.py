@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import RESULTS
 from matplotlib.figure import Figure
-from time_to_accuracy import DISPLAYED, read_run
+from time_to_accuracy import read_run
 
 from s10.plots.style import PALETTE, new_figure, save_figure, style_axes
 
@@ -53,7 +53,7 @@ def plot(files: list[dict]) -> Figure:
         axes.plot(end, accuracy, "D", color=color, markersize=6)
         views = run.get("views")
         note = {None: ", as it reports", 1: ""}.get(views, f", over {views} views")
-        label = f"{DISPLAYED.get(name, name)}: {accuracy:.1f} % in {end:,.0f} s{note}"
+        label = f"{name}: {accuracy:.1f} % in {end:,.0f} s{note}"
         axes.plot([], [], "D-", color=color, markersize=5, label=label)
     for target in sorted({found["target"] for found in files if "target" in found}):
         axes.axhline(100 * target, color="0.5", linestyle=":", linewidth=1)

@@ -39,8 +39,6 @@ from s10.runtime.files import write_atomically
 
 KEPT = ("recipe.json", "metrics.csv", "summary.json")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-# Peers as they are called in the stored files, and in tables and figures.
-DISPLAYED = {"airbench94, freed memory kept": "airbench94, malloc trimming off"}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ import estimate_gpu  # noqa: E402
 import time_to_accuracy  # noqa: E402
 
 from s10 import Recipe  # noqa: E402
-from s10.cli.registry import RECIPES  # noqa: E402
 from s10.course.ablation import TERMS  # noqa: E402
 from s10.runtime.progress import format_duration  # noqa: E402
 
@@ -165,15 +164,17 @@ def speed() -> str:
             "| --- | --- | --- | --- | --- |",
         ]
         summary = time_to_accuracy.summary_of(found["runs"], found["target"])
+        commands = {run["name"]: run["command"] for run in found["runs"]}
         for row in summary:
             spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
-            times = "" if row is summary[0] else f", {row['ratio']:.1f} times as long"
+            times = "" if row is summary[0] else f", {row['ratio']:.2f} times as long"
             training = f"{row['parts']['training']:.0f} s" if "parts" in row else "n/a"
             plain = ""
             if (row["views"] or 1) > 1:
                 plain = f" ({100 * row['plain_accuracy']:.2f} % on a single view)"
             rows.append(
-                f"| {called(row['name'])} | **{row['seconds']:.0f} s**{times} "
+                f"| {called(row['name'], commands[row['name']])} "
+                f"| **{row['seconds']:.0f} s**{times} "
                 f"| {100 * row['accuracy']:.2f} %{spread}{plain} "
                 f"| {row['reached']} of {row['runs']} runs | {training} |"
             )
@@ -196,10 +197,11 @@ def estimate() -> str:
     )
 
 
-def called(name: str) -> str:
+def called(name: str, command: str) -> str:
     """A recipe as the command that runs it; a peer by its name."""
-    recipe = name.split()[0] in RECIPES
-    return f"`s10 train --recipe {name}`" if recipe else time_to_accuracy.DISPLAYED.get(name, name)
+    if command == name:
+        return f"`s10 train --recipe {name}`"
+    return f"`{command.removesuffix(' --seed {seed}')}`" if command.startswith("python ") else name
 
 
 # Which file holds which blocks.

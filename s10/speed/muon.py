@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from s10.runtime.errors import InputError
 
 ADAM_LR_SCALE = 0.1  # of the LR, for biases, batch norms and the last layer
-ITERATIONS = 3 * [(3.4445, -4.775, 2.0315)]  # a, b and c of each, from Jordan
+ITERATIONS = 3 * [(3.4445, -4.775, 2.0315)]  # a, b and c of each
 
 
 def orthogonalize(matrix: Tensor, coefficients=ITERATIONS) -> Tensor:
@@ -15,8 +15,9 @@ def orthogonalize(matrix: Tensor, coefficients=ITERATIONS) -> Tensor:
 
     For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between about 0.7 and 1.2
     unless they were very small. Each of these Newton–Schulz iterations maps every singular value s
-    to a s + b s³ + c s⁵, which makes small ones grow fastest and leaves large ones near 1. It
-    consists of matrix products only, so bfloat16 is precise enough.
+    to a s + b s³ + c s⁵, here 3.4445 s − 4.775 s³ + 2.0315 s⁵, which makes small ones grow
+    fastest and leaves large ones near 1. It consists of matrix products only, so bfloat16 is
+    precise enough.
     """
     x = matrix.bfloat16()
     wide = x.shape[0] <= x.shape[1]

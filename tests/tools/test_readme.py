@@ -50,10 +50,29 @@ def test_a_changed_number_would_be_seen(tmp_path, page, block):
     )
 
 
-def test_accuracies_with_test_time_augmentation_stand_apart(monkeypatch):
+@pytest.fixture
+def update():
     spec = importlib.util.spec_from_file_location("update", ROOT / "tools" / "update_readme.py")
-    update = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "shown"),
+    [
+        ("assignment --width 16", "assignment --width 16",
+         "`s10 train --recipe assignment --width 16`"),
+        ("laptop-94", "python benchmarks/once.py laptop-94 --seed {seed}",
+         "`python benchmarks/once.py laptop-94`"),
+        ("airbench94", "airbench94 {seed}", "airbench94"),
+    ],
+)  # fmt: skip
+def test_a_contender_is_shown_as_the_command_that_runs_it(update, name, command, shown):
+    assert update.called(name, command) == shown
+
+
+def test_accuracies_with_test_time_augmentation_stand_apart(update, monkeypatch):
     (stored, *_) = update.runs("cifar10-width64")
     viewed = [
         {**stored, "test_accuracy": 0.94, "tta_test_accuracy": over, "seed": seed}
