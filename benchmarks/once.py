@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import torch
 from common import make_parser, prepare_device
+from torch import nn
 
-from s10 import InputError, load_dataset, seed_everything
+from s10 import ImageDataset, InputError, Recipe, load_dataset, seed_everything
 from s10.cli.registry import find_recipe
 from s10.loaders import set_epoch
 from s10.runtime.device import pick_precision
@@ -32,19 +33,35 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="(the recipe's own)")
     parser.add_argument("--hold-out", type=int, metavar="N", help="test on N training images")
     options = parser.parse_args(arguments)
+    device = prepare_device(options.device)
     try:
         recipe = find_recipe(options.recipe)
-        changes = {"data": options.data, "seed": options.seed}
-        changes |= {"width": options.width} if options.width else {}
-        recipe = replace(recipe, **changes).with_epochs(options.epochs or recipe.epochs)
+        changes = {"data": options.data, "seed": options.seed, "width": options.width}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        recipe = replace(recipe, **changes)
+        if options.epochs is not None:
+            recipe = recipe.with_epochs(options.epochs)
         if recipe.make_hooks():
             raise InputError(f"{options.recipe} has hooks, which only s10 train calls")
         dataset = load_dataset(options.data, options.data_dir)
+        if options.hold_out is not None:
+            if not 0 < options.hold_out < len(dataset.train_images):
+                parser.error(f"--hold-out must be from 1 to {len(dataset.train_images) - 1}")
+            dataset = dataset.hold_out(options.hold_out)
+        model = train(recipe, dataset, device)
     except InputError as error:
         parser.error(str(error))
-    if options.hold_out:
-        dataset = dataset.hold_out(options.hold_out)
-    device = prepare_device(options.device)
+    views = getattr(recipe, "tta_views", 1)
+    predictions = evaluate_with_tta(
+        model, recipe.test_loader(dataset, device), dataset.classes, views=views, share=UNSURE,
+        precision=pick_precision(recipe.precision, device),
+    )  # fmt: skip
+    over = f" over {views} views of the unsure" if views > 1 else ""
+    print(f"test accuracy{over}: {predictions.accuracy:.2%}")
+
+
+def train(recipe: Recipe, dataset: ImageDataset, device: torch.device) -> nn.Module:
+    """The trained network, and a line for each epoch."""
     precision = pick_precision(recipe.precision, device)
     seed_everything(recipe.seed)
     model = recipe.initial_model(dataset).to(device, memory_format=torch.channels_last)
@@ -61,12 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         seconds = time.perf_counter() - start
         accuracy = f"training accuracy {result.accuracy:.2%}"
         print(f"epoch {epoch}: {accuracy}, {seconds:.1f} s", flush=True)
-    views = getattr(recipe, "tta_views", 1)
-    predictions = evaluate_with_tta(
-        model, recipe.test_loader(dataset, device), dataset.classes, views=views,
-        share=1 if views == 1 else UNSURE, precision=precision,
-    )  # fmt: skip
-    print(f"test accuracy over {views} views of the unsure: {predictions.accuracy:.2%}")
+    return model
 
 
 if __name__ == "__main__":

@@ -198,10 +198,11 @@ def estimate() -> str:
 
 
 def called(name: str, command: str) -> str:
-    """A recipe as the command that runs it; a peer by its name."""
+    """Ours as the command that runs it, without the seed; a peer by its name."""
     if command == name:
         return f"`s10 train --recipe {name}`"
-    return f"`{command.removesuffix(' --seed {seed}')}`" if command.startswith("python ") else name
+    ours = command.startswith("python benchmarks/")
+    return f"`{command.partition(' --seed ')[0]}`" if ours else name
 
 
 # Which file holds which blocks.

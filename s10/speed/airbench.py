@@ -2,8 +2,9 @@
 
 Network, optimizer and their constants follow `airbench94_muon.py` (Jordan,
 github.com/KellerJordan/cifar10-airbench, 2024). What differs: smaller batches with a more exact
-orthogonalization, an epoch more, the first 40% of the run on small images, and a short rise of the
-LR. `results/README.md` says what each is worth.
+orthogonalization; an epoch more, and the first 40% of the run on small images; an LR that rises
+for half an epoch and ends at a hundredth of its peak; a whitening bias that starts at 0 and learns
+as long as the images are small. `results/README.md` says what was measured of these.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from s10.speed.muon import Muon, orthogonalize
+from s10.datasets.dataset import ImageDataset
+from s10.runtime.errors import InputError
+from s10.speed.loaders import FastLoader
+from s10.speed.muon import Muon
 from s10.speed.recipes import LaptopRecipe
 from s10.speed.whitened_net import WhitenedNet
 from s10.transforms import SIZE
@@ -24,8 +28,8 @@ POLAR = (
     (8.2052, -22.9019, 16.4607), (4.0664, -2.8612, 0.5184), (3.9096, -2.8234, 0.5250),
     (3.2856, -2.4153, 0.4853), (2.2779, -1.6198, 0.3985), (1.8726, -1.2307, 0.3585),
 )  # fmt: skip
-# Jordan's LRs of biases and of the last layer, relative to Muon's: 0.053 and 0.67 at a loss
-# summed over 1,000 images, beside 0.17.
+# Jordan's LRs of biases and of the last layer, 0.053 and 0.67 for a loss that is summed, as
+# multiples of `lr_max` for one that is the mean over 1,000 images.
 BIAS_LR_SCALE = 312
 HEAD_LR_SCALE = 3941
 SGD_MOMENTUM = 0.85
@@ -35,8 +39,8 @@ class AirbenchNet(WhitenedNet):
     """`WhitenedNet` with fewer trained parameters, and logits that start small.
 
     Batch norms have no scale, and running statistics of the last few batches. The whitening
-    layer has a bias, which is trained on small images alone: its gradient is that of the
-    largest feature maps, and costs most.
+    layer has a bias, which is trained on small images alone: its gradient needs a backward
+    pass through the largest feature maps, which costs most at 32 pixels.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):
@@ -62,12 +66,10 @@ class MuonSGD(Muon):
 
     The SGD has Nesterov momentum (0.85). Biases have `lr · BIAS_LR_SCALE`, matrices
     `lr · HEAD_LR_SCALE`; each step subtracts `lr · weight_decay` of the weights, too, and the
-    momentum repeats that as it repeats the gradient. `beta2` has no meaning.
+    momentum repeats that as it repeats the gradient. `beta2` is unused.
     """
 
-    @staticmethod
-    def orthogonalize(matrix: Tensor) -> Tensor:
-        return orthogonalize(matrix, POLAR)
+    coefficients = POLAR
 
     def _update_of_others(self, weight: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
         if not state:
@@ -80,7 +82,12 @@ class MuonSGD(Muon):
 
 @dataclass(frozen=True)
 class AirbenchRecipe(LaptopRecipe):
-    """94% over six views in nine epochs. Its LRs are for batches of 1,000 at width 64."""
+    """Nine epochs and six views of each test image. Its LRs are for batches of 1,000 at width 64.
+
+    Raises:
+        InputError: also for several processes: DistributedDataParallel expects a gradient of
+            each weight in each step.
+    """
 
     width: int = 64
     epochs: int = 9
@@ -108,8 +115,13 @@ class AirbenchRecipe(LaptopRecipe):
             weight_decay=self.weight_decay,
         )
 
+    def train_loader(self, dataset: ImageDataset, device="cpu", **options) -> FastLoader:
+        if options.get("world_size", 1) > 1:
+            raise InputError(f"{type(self).__name__} is for one process; start it without torchrun")
+        return super().train_loader(dataset, device, **options)
+
     def with_epochs(self, epochs: int) -> "AirbenchRecipe":
-        """The same recipe over another number of epochs; the LR rises as long as here."""
+        """The same recipe over another number of epochs; the LR peaks at the same epoch."""
         return replace(super().with_epochs(epochs), peak_epoch=self.peak_epoch)
 
 

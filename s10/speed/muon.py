@@ -1,5 +1,7 @@
 """The Muon optimizer: each step changes a layer's filters equally in all directions."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -7,17 +9,19 @@ from torch.optim import Optimizer
 from s10.runtime.errors import InputError
 
 ADAM_LR_SCALE = 0.1  # of the LR, for biases, batch norms and the last layer
-ITERATIONS = 3 * [(3.4445, -4.775, 2.0315)]  # a, b and c of each
+COEFFICIENTS = 3 * ((3.4445, -4.775, 2.0315),)  # a, b and c of each iteration
 
 
-def orthogonalize(matrix: Tensor, coefficients=ITERATIONS) -> Tensor:
+def orthogonalize(
+    matrix: Tensor, coefficients: Sequence[tuple[float, float, float]] = COEFFICIENTS
+) -> Tensor:
     """Approximately the nearest orthogonal matrix: float (M, N) → float32 (M, N).
 
     For a matrix U·S·Vᵀ it is about U·Vᵀ, with singular values between about 0.7 and 1.2
     unless they were very small. Each of these Newton–Schulz iterations maps every singular value s
-    to a s + b s³ + c s⁵, here 3.4445 s − 4.775 s³ + 2.0315 s⁵, which makes small ones grow
-    fastest and leaves large ones near 1. It consists of matrix products only, so bfloat16 is
-    precise enough.
+    to a s + b s³ + c s⁵, by default 3.4445 s − 4.775 s³ + 2.0315 s⁵, which makes small ones
+    grow fastest and leaves large ones near 1. It consists of matrix products only, so bfloat16
+    is precise enough.
     """
     x = matrix.bfloat16()
     wide = x.shape[0] <= x.shape[1]
@@ -74,7 +78,7 @@ class Muon(Optimizer):
         settings = {"beta2": beta2, "weight_decay": weight_decay, "eps": eps}
         super().__init__(groups, {"lr": lr, "momentum": momentum, **settings})
 
-    orthogonalize = staticmethod(orthogonalize)
+    coefficients = COEFFICIENTS  # of the orthogonalization
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -95,7 +99,7 @@ class Muon(Optimizer):
             state["momentum_buffer"] = torch.zeros_like(weight)
         buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         nesterov = gradient.add(buffer, alpha=group["momentum"])
-        step = self.orthogonalize(nesterov.flatten(1)).view_as(weight)
+        step = orthogonalize(nesterov.flatten(1), self.coefficients).view_as(weight)
         # Rescaled before the step, so that the step replaces exactly that fraction.
         weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
         weight.sub_(step, alpha=group["lr"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from s10.predictions import Predictions
 from s10.runtime.device import Precision
-from s10.runtime.errors import check_choice
+from s10.runtime.errors import check_choice, check_fraction
 from s10.training import evaluate
 
 VIEWS = (1, 2, 6)  # of a test image; see `tta_logits`
@@ -65,8 +65,12 @@ def evaluate_with_tta(
     Args:
         share: 0–1; with less than 1, only this share of the images, those of whose class the
             network is least sure, is looked at again. The others hardly ever change their class.
+
+    Raises:
+        InputError: another number of views, a share out of that range, or no batch.
     """
-    if share == 1:
+    check_choice("tta_views", views, VIEWS)
+    if check_fraction("share", share) == 1 or views == 1:
         return evaluate(_Averaged(model, views), batches, classes, precision=precision)
     batches = list(batches)
     found = evaluate(model, batches, classes, precision=precision)

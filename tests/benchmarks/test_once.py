@@ -1,5 +1,7 @@
 """One run that is tested once: the same training as `fit`, and a last line for the race."""
 
+from dataclasses import replace
+
 import once
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_it_trains_as_fit_does_and_tests_once(few_images, capsys, monkeypatch, n
     monkeypatch.setattr(once, "evaluate_with_tta", counting)
     once.main([name, *WORDS, "--seed", "3"])
     last = capsys.readouterr().out.splitlines()[-1]
-    recipe = once.replace(find_recipe(name), data="shapes", seed=3, width=4).with_epochs(2)
+    recipe = replace(find_recipe(name), data="shapes", seed=3, width=4).with_epochs(2)
     seed_everything(3)
     model = recipe.initial_model(few_images)
     loaders = recipe.train_loader(few_images), recipe.test_loader(few_images)
@@ -64,6 +66,11 @@ def test_training_images_are_held_out(few_images, monkeypatch):
         (["labtop"], "did you mean laptop"),
         (["assignment-94"], "has hooks, which only s10 train calls"),
         (["laptop", "--epochs", "-1"], "epochs"),
+        (["laptop", "--epochs", "0"], "epochs"),
+        (["laptop", "--width", "0"], "width"),
+        (["laptop", "--hold-out", "-5"], "--hold-out must be from 1 to 2999"),
+        (["laptop", "--hold-out", "3000"], "--hold-out must be from 1 to 2999"),
+        (["laptop-94", "--data", "shapes", "--hold-out", "2999"], "no step to rise in"),
     ],
 )
 def test_bad_input(capsys, words, message):

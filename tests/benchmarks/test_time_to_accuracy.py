@@ -211,14 +211,14 @@ def test_the_figure_shows_the_median_run_of_each(tmp_path, capsys):
         run("laptop", 50.0, 0.91, curve=[[20, 0.7], [40, 0.91]], views=6),
         run("laptop", 30.0, 0.93, curve=[[20, 0.8], [29, 0.93]], views=6),
         run("laptop", 40.0, 0.926, curve=[[20, 0.75], [35, 0.92]], views=6),
-        run("airbench94, freed memory kept", 900.0, 0.941),
+        run("airbench94", 900.0, 0.941),
     ]
     figure = drawing.plot([{"target": 0.9, "runs": runs}])
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == [
         "laptop: 92.2 % in 40 s, over 6 views",
-        "airbench94, malloc trimming off: 94.1 % in 900 s, as it reports",
+        "airbench94: 94.1 % in 900 s, as it reports",
     ]  # fmt: skip
     assert axes.lines[0].get_xydata().tolist() == [[20, 75], [35, 92]]
     assert "a CPU" in axes.get_title(loc="left")

@@ -193,7 +193,7 @@ ALL_RECIPES = {
     **{name: recipe for name, recipe in RECIPES.items() if name != "assignment"},
     **{f"pitfall: {name}": pitfall.recipe(Recipe()) for name, pitfall in PITFALLS.items()},
 }
-QUICK = {"laptop", "beyond", "assignment-94"}
+QUICK = {"laptop", "laptop-94", "beyond", "assignment-94"}
 
 
 @pytest.mark.parametrize(

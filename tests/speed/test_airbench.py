@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from s10 import InputError
 from s10.cli.registry import RECIPES
 from s10.speed.airbench import (
     BIAS_LR_SCALE,
@@ -28,11 +29,10 @@ def test_the_orthogonalization_is_more_exact_than_muons(shape):
     matrix, u, v = with_singular_values(*shape, torch.logspace(0, -2, 24))
     exact, plain = (
         (u.T @ step @ v.T).diagonal()
-        for step in (MuonSGD.orthogonalize(matrix), orthogonalize(matrix))
+        for step in (orthogonalize(matrix, POLAR), orthogonalize(matrix))
     )
     assert (exact - 1).abs().max() < 0.02
     assert (plain - 1).abs().max() > 0.2
-    assert len(POLAR) == 6
 
 
 def test_the_filters_take_exactly_orthogonal_steps():
@@ -69,6 +69,7 @@ def test_the_network_has_no_scales_to_train_and_small_logits():
     scales = {f"{name}.weight" for name, part in model.named_modules()
               if isinstance(part, nn.BatchNorm2d)}  # fmt: skip
     assert len(scales) == 6
+    assert {part.momentum for part in model.modules() if isinstance(part, nn.BatchNorm2d)} == {0.4}
     assert not scales & trained
     assert {model.get_parameter(name).ndim for name in trained} == {1, 2, 4}
     assert "whitening.weight" not in trained
@@ -87,7 +88,7 @@ def test_the_whitening_bias_is_trained_on_small_images_alone():
         assert model.block1[0].weight.grad is not None
 
 
-def test_it_is_94_with_batches_for_which_its_lrs_hold():
+def test_the_recipe_and_another_number_of_epochs():
     recipe = RECIPES["laptop-94"]
     assert recipe == AirbenchRecipe()
     assert (recipe.width, recipe.batch_size, recipe.tta_views) == (64, 1000, 6)
@@ -97,3 +98,8 @@ def test_it_is_94_with_batches_for_which_its_lrs_hold():
     # The LR rises for half an epoch, however long the run is.
     assert recipe.with_epochs(2).peak_epoch == recipe.peak_epoch == 0.5
     assert recipe.with_epochs(2).epochs == 2
+
+
+def test_several_processes_are_refused(few):
+    with pytest.raises(InputError, match="AirbenchRecipe is for one process"):
+        RECIPES["laptop-94"].train_loader(few, rank=1, world_size=2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from s10 import CustomResNet, InputError
-from s10.speed.muon import ADAM_LR_SCALE, ITERATIONS, Muon, orthogonalize
+from s10.speed.muon import ADAM_LR_SCALE, COEFFICIENTS, Muon, orthogonalize
 
 
 def random_matrix(rows, columns, seed, condition=30.0):
@@ -22,7 +22,7 @@ def test_orthogonalize_keeps_the_directions_and_equalizes_the_singular_values(
     rows, columns, seed, scale
 ):
     matrix, u, v = random_matrix(rows, columns, seed)
-    core = u.T @ orthogonalize(matrix * scale, 5 * ITERATIONS[:1]) @ v.T
+    core = u.T @ orthogonalize(matrix * scale, 5 * COEFFICIENTS[:1]) @ v.T
     values = core.diagonal()
     assert (core - torch.diag(values)).abs().max() < 0.12
     assert values.min() > 0.5

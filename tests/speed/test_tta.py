@@ -110,6 +110,13 @@ def test_the_precision_is_passed_on(few):
     assert not np.array_equal(logits, evaluate(model, batches, few.classes).logits)
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.5, "all"])
+def test_a_share_is_a_fraction(few, share):
+    model, batches = CustomResNet(width=4), Recipe().test_loader(few)
+    with pytest.raises(InputError, match="share must be"):
+        evaluate_with_tta(model, batches, few.classes, views=2, share=share)
+
+
 @pytest.mark.parametrize("bad", [0, 3, "2", True])
 def test_other_numbers_are_refused(image, bad):
     with pytest.raises(InputError, match="1 or 2 or 6"):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,9 +64,9 @@ def update():
     [
         ("assignment --width 16", "assignment --width 16",
          "`s10 train --recipe assignment --width 16`"),
-        ("laptop-94", "python benchmarks/once.py laptop-94 --seed {seed}",
+        ("laptop-94", shlex.join(["python", "benchmarks/once.py", "laptop-94", "--seed", "{seed}"]),
          "`python benchmarks/once.py laptop-94`"),
-        ("airbench94", "airbench94 {seed}", "airbench94"),
+        ("airbench94", "airbench94 '{seed}'", "airbench94"),
     ],
 )  # fmt: skip
 def test_a_contender_is_shown_as_the_command_that_runs_it(update, name, command, shown):
