@@ -53,12 +53,7 @@ def test_both_kinds_of_machine_were_measured():
     "row", STORED, ids=[f"{r['recipe']}-{r['width']}-{r['precision']}" for r in STORED]
 )
 def test_a_stored_estimate_is_near_the_time_that_the_run_took(row):
-    """To a third, since the speed of the machine itself changed by as much within minutes."""
-    assert float(row["estimated"]) / float(row["measured"]) == pytest.approx(1, abs=1 / 3)
+    """To a quarter; the runs were made one after the other, with nothing else on the machine."""
+    assert float(row["estimated"]) / float(row["measured"]) == pytest.approx(1, abs=1 / 4)
     # `s10 info` makes three of them, a notebook one; on any machine it should take 15 seconds.
     assert float(row["seconds_of_the_estimate"]) < 5
-
-
-def test_their_mean_error_is_less_than_a_quarter():
-    errors = [abs(float(row["estimated"]) / float(row["measured"]) - 1) for row in STORED]
-    assert sum(errors) / len(errors) < 0.25
