@@ -70,7 +70,7 @@ def test_training_images_are_held_out(few_images, monkeypatch):
         (["laptop", "--width", "0"], "width"),
         (["laptop", "--hold-out", "-5"], "--hold-out must be from 1 to 2999"),
         (["laptop", "--hold-out", "3000"], "--hold-out must be from 1 to 2999"),
-        (["laptop-94", "--data", "shapes", "--hold-out", "2999"], "no step to rise in"),
+        (["laptop-94", "--data", "shapes", "--hold-out", "2990"], "no step to rise in"),
     ],
 )
 def test_bad_input(capsys, words, message):
