@@ -1,4 +1,4 @@
-"""94% on a CPU with little work: Jordan's airbench94_muon with small images first.
+"""About 94% on a CPU with little work: Jordan's airbench94_muon with small images first.
 
 Network, optimizer and their constants follow `airbench94_muon.py` (Jordan,
 github.com/KellerJordan/cifar10-airbench, 2024). What differs: smaller batches with a more exact
@@ -40,7 +40,8 @@ class AirbenchNet(WhitenedNet):
 
     Batch norms have no scale, and running statistics of the last few batches. The whitening
     layer has a bias, which is trained on small images alone: its gradient needs a backward
-    pass through the largest feature maps, which costs most at 32 pixels.
+    pass through the largest feature maps, which costs most at 32 pixels. Arguments, input and
+    output as there.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):
