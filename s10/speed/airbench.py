@@ -8,11 +8,11 @@ as long as the images are small. `results/README.md` says what was measured of t
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from s10.datasets.dataset import ImageDataset
 from s10.runtime.errors import InputError
@@ -90,6 +90,8 @@ class AirbenchRecipe(LaptopRecipe):
             each weight in each step.
     """
 
+    OPTIMIZER: ClassVar[type[Muon]] = MuonSGD
+
     width: int = 64
     epochs: int = 9
     batch_size: int = 1000
@@ -106,15 +108,6 @@ class AirbenchRecipe(LaptopRecipe):
 
     def make_model(self, num_classes: int = 10) -> nn.Module:
         return AirbenchNet(num_classes, self.width)
-
-    def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """Muon for the filters, SGD for all other weights."""
-        return MuonSGD(
-            model.parameters(),
-            lr=self.lr_min,
-            momentum=self.momentum_max,
-            weight_decay=self.weight_decay,
-        )
 
     def train_loader(self, dataset: ImageDataset, device="cpu", **options) -> FastLoader:
         if options.get("world_size", 1) > 1:

@@ -61,6 +61,7 @@ class FastRecipe(Recipe):
     """
 
     MIN_SIZE: ClassVar[int] = SIZE  # the network pools until one pixel is left
+    OPTIMIZER: ClassVar[type[Muon]] = Muon
 
     peak_epoch: float = 1  # earlier is no better, and needs more than a few images
     lr_max: float = 0.08  # a step replaces this fraction of the filters; 0.05 was worse
@@ -101,8 +102,8 @@ class FastRecipe(Recipe):
             )
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """Muon for the filters, AdamW for all other weights."""
-        return Muon(
+        """`OPTIMIZER`: Muon for the filters, by default AdamW for all other weights."""
+        return self.OPTIMIZER(
             model.parameters(),
             lr=self.lr_min,
             momentum=self.momentum_max,
