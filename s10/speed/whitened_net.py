@@ -5,6 +5,7 @@ section 3, which goes back to Page, "How to Train Your ResNet" (2018).
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s10.custom_resnet import conv3x3
@@ -40,7 +41,7 @@ class WhitenedNet(nn.Module):
         self.fc = nn.Linear(4 * width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.gelu(self.whitening(x))  # N × 24 × 31 × 31
+        x = F.gelu(self.whitening(x))  # N × 24 × 31 × 31
         x = self.block1(x)  # N ×  64 × 15 × 15
         x = self.block2(x)  # N × 256 ×  7 ×  7
         x = self.block3(x)  # N × 256 ×  3 ×  3
@@ -74,7 +75,7 @@ class WhitenedNet(nn.Module):
 def block(channels_in: int, channels_out: int) -> nn.Sequential:
     """conv → MaxPool2 → BN → GELU → conv → BN → GELU: height and width are halved."""
     return nn.Sequential(
-        dirac_init_(conv3x3(channels_in, channels_out)),
+        dirac_init_(PooledConv(channels_in, channels_out)),
         nn.MaxPool2d(2),
         nn.BatchNorm2d(channels_out),
         nn.GELU(),
@@ -82,6 +83,26 @@ def block(channels_in: int, channels_out: int) -> nn.Sequential:
         nn.BatchNorm2d(channels_out),
         nn.GELU(),
     )
+
+
+class PooledConv(nn.Conv2d):
+    """`conv3x3` in front of a 2×2 max pooling: it computes no output that the pooling drops.
+
+    The pooling drops the last row of an odd height, and the last column of an odd width. Without
+    them a layer of a 7 × 7 map has a quarter fewer multiplications.
+
+    Input: float tensor (N, channels_in, H, W). Output: float tensor (N, channels_out, H', W'),
+    where H' and W' are the even numbers up to H and W.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bottom, right = (1 - side % 2 for side in x.shape[-2:])
+        if bottom and right:
+            return super().forward(x)
+        return F.conv2d(F.pad(x, (1, right, 1, bottom)), self.weight)
 
 
 def dirac_init_(conv: nn.Conv2d) -> nn.Conv2d:

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from s10 import CustomResNet, InputError
 from s10.speed.ablations import WithoutDirac, WithoutWhitening
 from s10.speed.recipes import LaptopRecipe
-from s10.speed.whitened_net import WhitenedNet, dirac_init_
+from s10.speed.whitened_net import PooledConv, WhitenedNet, dirac_init_
 from s10.transforms import normalize
 
 
@@ -88,6 +90,30 @@ def test_the_first_outputs_are_the_inputs(channels_in, channels_out):
     equal = min(channels_in, channels_out)
     torch.testing.assert_close(conv(x)[:, :equal], x[:, :equal])
     assert conv.weight.requires_grad
+
+
+@pytest.mark.parametrize("size", [(7, 7), (8, 8), (7, 8), (10, 5)])
+def test_after_the_pooling_a_pooled_convolution_is_a_plain_one(size):
+    pooled = PooledConv(3, 4).double()
+    plain = nn.Conv2d(3, 4, 3, padding=1, bias=False).double()
+    plain.load_state_dict(pooled.state_dict())
+    results = []
+    for conv in (pooled, plain):
+        torch.manual_seed(0)
+        x = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+        outputs = F.max_pool2d(conv(x), 2)
+        (outputs * torch.rand_like(outputs)).sum().backward()
+        results.append((outputs, x.grad, conv.weight.grad))
+    torch.testing.assert_close(*results)
+
+
+def test_a_pooled_convolution_skips_what_the_pooling_drops():
+    work = []
+    for side in (6, 7):
+        with FlopCounterMode(display=False) as counter:
+            PooledConv(3, 4)(torch.rand(1, 3, side, side))
+        work.append(counter.get_total_flops())
+    assert work[0] == work[1] == 2 * 6 * 6 * 9 * 3 * 4
 
 
 def test_bad_input():
