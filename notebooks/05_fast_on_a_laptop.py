@@ -155,6 +155,9 @@ for name, model in (
 # | block 3: the same | 128 × 3 × 3 |
 # | the largest value of each channel → linear | 10 |
 #
+# A pooling that meets an odd side, 31, 15 or 7, drops the last row and column. So the convolution before it does
+# not compute them: a tenth of the network's multiplications less, for the same logits.
+#
 # It has six trained convolutions, where the assignment's network has eight, and no residual
 # branches. *GELU* takes the place of ReLU: GELU(x) = x · Φ(x), where Φ(x) is the probability that
 # a standard normal number is below x. It is a ReLU with a round corner
