@@ -490,8 +490,8 @@ env_fast.add_caption(s10.plot_curves(history))
 # (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
 # That is why it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach.)
 #
-# **Is my number normal?** (The stored runs differ in one detail: they computed the whitening layer from the
-# first training images, yours from a balanced sample of them.)
+# **Is my number normal?** (The stored runs are of older code: it computed the whitening layer from the first
+# training images, where yours comes from a balanced sample of them, and it computed what the pooling drops.)
 
 # %% jupyter={"outputs_hidden": true}
 print(reference.compare_training(history, fast, dataset.name))
@@ -521,7 +521,7 @@ print(f"{7 * here / (24 * before):.0%} of the work: notebook 3 does {24 * before
 
 # %% [markdown]
 # On two CPU cores, whole runs with the recipe of notebook 3 at that width took 3.4 times as long as
-# with this one (medians of three,
+# with this one (medians of three, with the older code,
 # [benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)): about the factor of
 # the work. An image costs about as much as in notebook 3, thanks to trick 5, and there are fewer
 # epochs. (Nobody has tried how few epochs notebook 3's network needs for 90 %. So this compares two
@@ -772,7 +772,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # Two larger runs. `s10 train --recipe laptop-94` has twice the width, nine epochs, smaller images at
 # first (20 pixels), steps of Muon that are nearly orthogonal, SGD with large LRs for biases and last
-# layer, and six views of each test image. It reached 93.96 % (mean of five seeds) in 5.9 minutes on
+# layer, and six views of each test image. It reached 93.88 % (mean of five seeds) in 5.4 minutes on
 # two CPU cores, tested once, at its end; the program that it follows, ported to a CPU, took 1.2 times as
 # long for 94.03 % ([benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)). With
 # a GPU, try `s10 train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
