@@ -772,7 +772,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # Two larger runs. `s10 train --recipe laptop-94` has twice the width, nine epochs, smaller images at
 # first (20 pixels), steps of Muon that are nearly orthogonal, SGD with large LRs for biases and last
-# layer, and six views of each test image. It reached 93.88 % (mean of five seeds) in 5.4 minutes on
+# layer, and six views of each test image. It reached 93.81 % (mean of five seeds) in 5.4 minutes on
 # two CPU cores, tested once, at its end; the program that it follows, ported to a CPU, took 1.2 times as
 # long for 94.03 % ([benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)). With
 # a GPU, try `s10 train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
