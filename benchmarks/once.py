@@ -20,7 +20,7 @@ from s10.cli.registry import find_recipe
 from s10.loaders import set_epoch
 from s10.runtime.device import pick_precision
 from s10.speed.tta import evaluate_with_tta
-from s10.training import train_epoch
+from s10.training import TrainState, train_epoch
 
 UNSURE = 0.25
 
@@ -41,8 +41,6 @@ def main(arguments: list[str] | None = None) -> None:
         recipe = replace(recipe, **changes)
         if options.epochs is not None:
             recipe = recipe.with_epochs(options.epochs)
-        if recipe.make_hooks():
-            raise InputError(f"{options.recipe} has hooks, which only s10 train calls")
         dataset = load_dataset(options.data, options.data_dir)
         if options.hold_out is not None:
             if not 0 < options.hold_out < len(dataset.train_images):
@@ -61,23 +59,31 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(recipe: Recipe, dataset: ImageDataset, device: torch.device) -> nn.Module:
-    """The trained network, and a line for each epoch."""
+    """The trained network, and a line for each epoch. As `s10.fit`, without its tests."""
     precision = pick_precision(recipe.precision, device)
     seed_everything(recipe.seed)
     model = recipe.initial_model(dataset).to(device, memory_format=torch.channels_last)
     loader = recipe.train_loader(dataset, device)
     optimizer = recipe.make_optimizer(model)
-    scheduler, scaler = recipe.make_scheduler(optimizer, len(loader)), precision.scaler()
-    for epoch in range(1, recipe.epochs + 1):
+    scheduler = recipe.make_scheduler(optimizer, len(loader))
+    state = TrainState(model, optimizer, scheduler, precision.scaler(), loader, recipe,
+                       dataset.classes, recipe.make_hooks())  # fmt: skip
+    state.call("on_start")
+    while not state.finished:
         start = time.perf_counter()
-        set_epoch(loader, epoch)
+        set_epoch(loader, state.epoch)
         result = train_epoch(
-            model, loader, optimizer, scheduler, precision=precision, scaler=scaler,
-            label_smoothing=recipe.label_smoothing,
+            model, loader, optimizer, scheduler, precision=precision, scaler=state.scaler,
+            label_smoothing=recipe.label_smoothing, metrics=state.metrics,
+            on_step=state.after_step,
         )  # fmt: skip
         seconds = time.perf_counter() - start
         accuracy = f"training accuracy {result.accuracy:.2%}"
-        print(f"epoch {epoch}: {accuracy}, {seconds:.1f} s", flush=True)
+        print(f"epoch {state.epoch}: {accuracy}, {seconds:.1f} s", flush=True)
+        state.epoch, state.step = state.epoch + 1, 0
+        state.metrics.reset()
+        state.call("on_epoch")
+    state.call("on_end")
     return model
 
 

@@ -118,13 +118,18 @@ class TensorLoader(TrainLoader):
         self.labels = torch.from_numpy(dataset.train_labels).to(device)
 
     def __iter__(self):
-        order = epoch_order(self.count, self.seed, self.epoch).to(self.device)
+        order = self.order().to(self.device)
         # Sampled on the CPU, so that a GPU sees the same batches.
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch, "augment"))
         params = self.sample_params(generator).to(self.device)
         for batch in range(self.first_batch, len(self)):
             shard = self.shard(batch)
-            yield self.transform(order[shard], params[shard]), self.labels[order[shard]]
+            self.index = order[shard]  # of the images of this batch, for hooks
+            yield self.transform(self.index, params[shard]), self.labels[self.index]
+
+    def order(self) -> Tensor:
+        """The images of this epoch in their order: int64 (N,)."""
+        return epoch_order(self.count, self.seed, self.epoch)
 
     def sample_params(self, generator: torch.Generator) -> AugmentParams:
         """The random parameters of all images of an epoch, in the epoch's order."""

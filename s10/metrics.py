@@ -61,6 +61,7 @@ class RunningMetrics:
     ) -> None:
         """Add one batch: logits (B, C), labels (B,), and the optimizer that made the step."""
         logits = logits.detach().float()
+        self.last_batch = logits, labels  # for hooks
         loss = F.cross_entropy(logits, labels)  # Unsmoothed: comparable with the test loss.
         group = optimizer.param_groups[0]
         self.lr, self.momentum = group["lr"], momentum_of(group)

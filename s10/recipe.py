@@ -191,6 +191,10 @@ class Recipe:
         mean, std = self.normalization(dataset)
         return eval_loader(dataset.test_images, dataset.test_labels, mean, std, device)
 
+    def relative_work(self) -> float:
+        """Work of the training relative to all images in each epoch, at full resolution."""
+        return 1.0
+
     # Changing, comparing and storing a recipe.
 
     def with_epochs(self, epochs: int) -> "Recipe":

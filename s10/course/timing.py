@@ -13,7 +13,6 @@ from s10.runtime.device import pick_precision
 from s10.runtime.progress import no_bars
 from s10.speed.recipes import FastRecipe
 from s10.training import train_epoch
-from s10.transforms import SIZE
 
 
 def predicted_minutes(recipe: Recipe, device: torch.device) -> float:
@@ -28,9 +27,7 @@ def run_minutes(
     recipe: Recipe, epochs: int, seconds_per_step: float, train_images: int, test_images: int
 ) -> float:
     """Minutes of `epochs` and their evaluations, from the time of a step at full resolution."""
-    training = -(-train_images // recipe.batch_size)
-    if isinstance(recipe, FastRecipe):
-        training *= 1 - recipe.low_res_fraction * (1 - (recipe.low_res_size / SIZE) ** 2)
+    training = -(-train_images // recipe.batch_size) * recipe.relative_work()
     # A forward pass is about a third of the arithmetic of a training step.
     evaluation = test_images / recipe.batch_size / 3
     return epochs * (training + evaluation) * seconds_per_step / 60

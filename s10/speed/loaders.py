@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from s10.loaders import TensorLoader, derive_seed, epoch_order
+from s10.loaders import TensorLoader, derive_seed
 from s10.transforms import AugmentParams
 
 
@@ -33,6 +33,8 @@ class FastLoader(TensorLoader):
         super().__init__(*args, **options)
         self.epochs, self.alternating_flips = epochs, alternating_flips
         self.low_res_fraction, self.low_res_size = low_res_fraction, low_res_size
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, 0, "flip"))
+        self.mirrored_first = torch.randint(2, (self.count,), generator=generator).bool()
 
     def __iter__(self):
         for batch, (images, labels) in enumerate(super().__iter__(), self.first_batch):
@@ -46,10 +48,8 @@ class FastLoader(TensorLoader):
         params = super().sample_params(generator)
         if not self.alternating_flips:
             return params
-        order = epoch_order(self.count, self.seed, self.epoch)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, 0, "flip"))
-        first = torch.randint(2, (self.count,), generator=generator).bool()
-        return replace(params, flip=alternating_flips(order, self.epoch, first))
+        flip = alternating_flips(self.order(), self.epoch, self.mirrored_first)
+        return replace(params, flip=flip)
 
 
 def alternating_flips(index: Tensor, epoch: int, first: Tensor) -> Tensor:

@@ -117,18 +117,26 @@ class FastRecipe(Recipe):
         return super().make_scheduler(optimizer, steps_per_epoch, **options)
 
     def train_loader(
-        self, dataset: ImageDataset, device: torch.device | str = "cpu", **options
+        self,
+        dataset: ImageDataset,
+        device: torch.device | str = "cpu",
+        *,
+        batched: type[FastLoader] = FastLoader,
+        **options,
     ) -> FastLoader:
         return super().train_loader(
             dataset,
             device,
-            batched=FastLoader,
+            batched=batched,
             epochs=self.epochs,
             alternating_flips=self.alternating_flips,
             low_res_fraction=self.low_res_fraction,
             low_res_size=self.low_res_size,
             **options,
         )
+
+    def relative_work(self) -> float:
+        return 1 - self.low_res_fraction * (1 - (self.low_res_size / SIZE) ** 2)
 
     def with_lr_max(self, lr_max: float) -> "FastRecipe":
         """The same recipe with another peak; lr_min and final_lr keep their ratio to it."""

@@ -22,7 +22,7 @@ def few_images(monkeypatch, shapes):
     return few
 
 
-@pytest.mark.parametrize("name", ["assignment", "laptop-94"])
+@pytest.mark.parametrize("name", ["assignment", "assignment-94", "laptop-94"])
 def test_it_trains_as_fit_does_and_tests_once(few_images, capsys, monkeypatch, name):
     tested = []
 
@@ -64,7 +64,6 @@ def test_training_images_are_held_out(few_images, monkeypatch):
     ("words", "message"),
     [
         (["labtop"], "did you mean laptop"),
-        (["assignment-94"], "has hooks, which only s10 train calls"),
         (["laptop", "--epochs", "-1"], "epochs"),
         (["laptop", "--epochs", "0"], "epochs"),
         (["laptop", "--width", "0"], "width"),

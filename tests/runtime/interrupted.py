@@ -15,30 +15,25 @@ class Killed(Exception):
     """What SIGKILL looks like from inside: nothing that the run wants to save comes after it."""
 
 
-class CountingLoader:
-    """A recipe's loader that counts its batches, and ends the run before a chosen one.
+def counting(loader, killed_before: int | None = None):
+    """This loader of a recipe: it counts its `batches`, and ends the run before a chosen one.
 
     The count shows that a run was resumed: one that starts from scratch ends with the
     same bits, too.
     """
 
-    def __init__(self, loader, killed_before: int | None = None):
-        self.loader, self.killed_before, self.count = loader, killed_before, 0
-        self.fingerprint, self.set_epoch = loader.fingerprint, loader.set_epoch
+    class Counting(type(loader)):
+        batches = 0
 
-    @property
-    def first_batch(self) -> int:
-        return self.loader.first_batch
+        def __iter__(self):
+            for batch in super().__iter__():
+                if self.batches + 1 == killed_before:
+                    raise Killed
+                self.batches += 1
+                yield batch
 
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        for batch in self.loader:
-            if self.count + 1 == self.killed_before:
-                raise Killed
-            self.count += 1
-            yield batch
+    loader.__class__ = Counting
+    return loader
 
 
 @dataclass
@@ -62,7 +57,7 @@ def train(
     """
     seed_everything(recipe.seed)
     model = recipe.initial_model(dataset)
-    loader = CountingLoader(recipe.train_loader(dataset, workers=workers), killed_before)
+    loader = counting(recipe.train_loader(dataset, workers=workers), killed_before)
     optimizer, scheduler = parts(model) if parts else (None, None)
     if folder:
         hooks = [*hooks, Checkpointer(folder, resume=resume, minutes=minutes)]
@@ -70,7 +65,7 @@ def train(
         model, loader, recipe.test_loader(dataset), recipe, dataset.classes, optimizer=optimizer,
         scheduler=scheduler, hooks=[*hooks, *last_hooks],
     )  # fmt: skip
-    return Outcome(result, model, loader.count)
+    return Outcome(result, model, loader.batches)
 
 
 def interrupt(dataset, recipe, folder: Path, killed_before: int, **options) -> None:

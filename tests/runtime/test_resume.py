@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 from interrupted import (
-    CountingLoader,
     Killed,
     Outcome,
     assert_same,
+    counting,
     interrupt,
     snapshot,
     train,
@@ -206,7 +206,7 @@ def test_whatever_the_recipe(dataset, tmp_path, name):
     interrupt(dataset, recipe, tmp_path, 6)
     resumed = train(dataset, recipe, tmp_path)
     assert_same(whole, resumed)
-    assert resumed.steps == 4 * recipe.epochs - 5
+    assert resumed.steps == len(recipe.train_loader(dataset)) * recipe.epochs - 5
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -701,7 +701,7 @@ def test_another_number_of_batches(dataset, recipe, stopped):
     folder = stopped
 
     def start():
-        loader = CountingLoader(recipe.train_loader(dataset.subset(40, 20)))
+        loader = counting(recipe.train_loader(dataset.subset(40, 20)))
         loader.fingerprint = dataset.fingerprint
         fit(recipe.initial_model(dataset), loader, [], recipe, dataset.classes,
             hooks=[Checkpointer(folder, resume=True)])  # fmt: skip

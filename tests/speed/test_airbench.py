@@ -95,8 +95,8 @@ def test_the_recipe_and_another_number_of_epochs():
     optimizer = recipe.make_optimizer(recipe.make_model())
     assert type(optimizer) is MuonSGD
     assert {group["weight_decay"] for group in optimizer.param_groups} == {recipe.weight_decay}
-    # The LR rises for half an epoch, however long the run is.
-    assert recipe.with_epochs(2).peak_epoch == recipe.peak_epoch == 0.5
+    # The LR rises for one short epoch, however long the run is.
+    assert recipe.with_epochs(2).peak_epoch == recipe.peak_epoch == 1
     assert recipe.with_epochs(2).epochs == 2
 
 
