@@ -174,26 +174,15 @@ class Recipe:
         if self.augment == "albumentations":
             batched, options = AlbumentationsLoader, {**options, "workers": workers}
         return batched(
-            dataset,
-            *self.normalization(dataset),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            pad=self.pad,
-            pad_mode=self.pad_mode,
-            flip=self.flip,
-            cutout=self.cutout,
-            device=device,
-            **options,
-        )
+            dataset, *self.normalization(dataset), batch_size=self.batch_size, seed=self.seed,
+            pad=self.pad, pad_mode=self.pad_mode, flip=self.flip, cutout=self.cutout,
+            device=device, **options,
+        )  # fmt: skip
 
     def test_loader(self, dataset: ImageDataset, device: torch.device | str = "cpu") -> list:
         """The normalized test images as a list of batches on `device`."""
         mean, std = self.normalization(dataset)
         return eval_loader(dataset.test_images, dataset.test_labels, mean, std, device)
-
-    def relative_work(self) -> float:
-        """Work of the training relative to all images in each epoch, at full resolution."""
-        return 1.0
 
     # Changing, comparing and storing a recipe.
 

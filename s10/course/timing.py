@@ -27,7 +27,9 @@ def run_minutes(
     recipe: Recipe, epochs: int, seconds_per_step: float, train_images: int, test_images: int
 ) -> float:
     """Minutes of `epochs` and their evaluations, from the time of a step at full resolution."""
-    training = -(-train_images // recipe.batch_size) * recipe.relative_work()
+    training = -(-train_images // recipe.batch_size)
+    if isinstance(recipe, FastRecipe):
+        training *= recipe.relative_work()
     # A forward pass is about a third of the arithmetic of a training step.
     evaluation = test_images / recipe.batch_size / 3
     return epochs * (training + evaluation) * seconds_per_step / 60

@@ -90,8 +90,8 @@ class AirbenchRecipe(LaptopRecipe):
     Its LRs are for batches of 1,000 at width 64.
 
     Raises:
-        InputError: also for several processes: DistributedDataParallel expects a gradient of
-            each weight in each step.
+        InputError: also if more than half of the images shall rest, and for several processes:
+            DistributedDataParallel expects a gradient of each weight in each step.
     """
 
     OPTIMIZER: ClassVar[type[Muon]] = MuonSGD
@@ -113,7 +113,11 @@ class AirbenchRecipe(LaptopRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        check_fraction("rest", self.rest, below_1=True)
+        if check_fraction("rest", self.rest) > 0.5:
+            raise InputError(
+                f"rest must be at most 0.5, not {self.rest}: more images would have to come back "
+                "than an epoch has"
+            )
 
     def make_model(self, num_classes: int = 10) -> nn.Module:
         return AirbenchNet(num_classes, self.width)

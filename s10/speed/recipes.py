@@ -136,6 +136,7 @@ class FastRecipe(Recipe):
         )
 
     def relative_work(self) -> float:
+        """Work of the training relative to all images in each epoch, at full resolution."""
         return 1 - self.low_res_fraction * (1 - (self.low_res_size / SIZE) ** 2)
 
     def with_lr_max(self, lr_max: float) -> "FastRecipe":

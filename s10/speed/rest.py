@@ -16,7 +16,7 @@ class RestingLoader(FastLoader):
     """Batches as from `FastLoader`, in each epoch of those images that do not rest.
 
     Args:
-        rest: the share of the images that an epoch leaves out, 0 ≤ rest < 1. The hook
+        rest: the share of the images that an epoch leaves out, 0–½. The hook
             `RestEasyImages` chooses them; without it they are random.
         *args, **options: of `FastLoader`.
     """

@@ -109,7 +109,7 @@ def test_another_loader_is_refused(few):
         fit(RECIPE.make_model(), loader, RECIPE.test_loader(few), RECIPE, few.classes)
 
 
-@pytest.mark.parametrize("rest", [-0.1, 1, 1.0, "half"])
+@pytest.mark.parametrize("rest", [-0.1, 0.51, 1, "half"])
 def test_a_share_that_makes_no_sense(rest):
     with pytest.raises(InputError, match="rest"):
         AirbenchRecipe(rest=rest)
