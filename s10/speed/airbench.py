@@ -90,7 +90,7 @@ class AirbenchRecipe(LaptopRecipe):
     Its LRs are for batches of 1,000 at width 64.
 
     Raises:
-        InputError: also if more than half of the images shall rest, and for several processes:
+        InputError: also if more than half of the images are to rest, and for several processes:
             DistributedDataParallel expects a gradient of each weight in each step.
     """
 

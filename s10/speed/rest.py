@@ -89,8 +89,8 @@ class RestEasyImages(Hook):
 def rest_easiest(losses: Tensor, rested: Tensor, count: int) -> Tensor:
     """For how many epochs in a row each image will have rested after the next one: int64 (N,).
 
-    `count` images rest: those with the smallest losses (N,), of those that have not rested
-    (int64 (N,)) in the last `IN_A_ROW` epochs.
+    `count` images rest: those with the smallest losses (float (N,)), but none that has already
+    rested for `IN_A_ROW` epochs (`rested`, int64 (N,)).
     """
     order = losses.masked_fill(rested >= IN_A_ROW, torch.inf).argsort(stable=True)
     resting = torch.zeros_like(rested)

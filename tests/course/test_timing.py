@@ -9,6 +9,7 @@ import torch
 
 from s10 import Recipe, train_epoch
 from s10.course import timing
+from s10.speed.airbench import AirbenchRecipe
 from s10.speed.recipes import LAPTOP, FastRecipe
 
 CPU = torch.device("cpu")
@@ -57,10 +58,11 @@ def test_a_step_that_was_disturbed_does_not_count(monkeypatch):
     assert timing.seconds_per_step(Recipe(width=2, batch_size=8), CPU, 200.0) == 3
 
 
-def test_low_resolution_takes_less_work():
+def test_low_resolution_and_rest_take_less_work():
     for recipe, share in (
         (Recipe(), 1),
         (FastRecipe(), 1),
         (replace(LAPTOP, low_res_fraction=0.5, low_res_size=16), 0.5 + 0.5 / 4),
+        (AirbenchRecipe(batch_size=512, low_res_fraction=0, rest=0.25), 0.75),
     ):
         assert timing.run_minutes(recipe, 1, 60.0, 512, 0) == pytest.approx(share)

@@ -209,6 +209,16 @@ def test_whatever_the_recipe(dataset, tmp_path, name):
     assert resumed.steps == len(recipe.train_loader(dataset)) * recipe.epochs - 5
 
 
+@pytest.mark.parametrize("killed_before", [4, 5, 6])
+def test_the_images_of_later_epochs_are_chosen_as_without_interruption(
+    dataset, tmp_path, killed_before
+):
+    recipe = replace(_small(RECIPES["laptop-94"]), epochs=6, peak_epoch=1, lr_max=0.02, lr_min=0.01)
+    whole = train(dataset, recipe)
+    interrupt(dataset, recipe, tmp_path, killed_before)
+    assert_same(whole, train(dataset, recipe, tmp_path))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_on_a_gpu_with_deterministic_algorithms(tmp_path, precision):
