@@ -19,26 +19,28 @@ class WhitenedNet(nn.Module):
 
     Args:
         num_classes: number of logits.
-        width: channels of the first block; the other two have four times as many.
+        width: channels of the first block.
+        wide: channels of the other two, by default four times as many.
 
     Input: float tensor (N, 3, S, S), normalized, S at least 16. Output: logits, float
     tensor (N, num_classes). `whiten` sets the first layer, which is not trained.
 
     Raises:
-        InputError: `num_classes` or `width` is not a positive integer.
+        InputError: `num_classes`, `width` or `wide` is not a positive integer.
     """
 
-    def __init__(self, num_classes: int = 10, width: int = 64):
+    def __init__(self, num_classes: int = 10, width: int = 64, wide: int | None = None):
         super().__init__()
         positive_int("num_classes", num_classes)
         positive_int("width", width)
+        wide = 4 * width if wide is None else positive_int("wide", wide)
         directions = 3 * PATCH * PATCH
         self.whitening = nn.Conv2d(3, 2 * directions, PATCH, bias=False)
         self.whitening.requires_grad_(False)
         self.block1 = block(2 * directions, width)
-        self.block2 = block(width, 4 * width)
-        self.block3 = block(4 * width, 4 * width)
-        self.fc = nn.Linear(4 * width, num_classes)
+        self.block2 = block(width, wide)
+        self.block3 = block(wide, wide)
+        self.fc = nn.Linear(wide, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.whitening(x))  # N × 24 × 31 × 31

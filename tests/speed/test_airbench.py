@@ -74,6 +74,9 @@ def test_the_network_has_no_scales_to_train_and_small_logits():
     assert {model.get_parameter(name).ndim for name in trained} == {1, 2, 4}
     assert "whitening.weight" not in trained
     assert model.fc.bias is None
+    assert [block[0].out_channels for block in (model.block1, model.block2, model.block3)] == [
+        8, 36, 36
+    ]  # fmt: skip
     assert model.fc.weight.std().item() == pytest.approx(1)
     images = torch.randn(50, 3, 32, 32)
     assert model(images).std() < 0.5 < 32 * model(images).std()

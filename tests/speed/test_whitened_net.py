@@ -120,6 +120,8 @@ def test_bad_input():
     for bad in (0, -1, 2.5):
         with pytest.raises(InputError, match="width"):
             WhitenedNet(10, bad)
+        with pytest.raises(InputError, match="wide"):
+            WhitenedNet(10, 4, bad)
     with pytest.raises(InputError, match="two images"):
         WhitenedNet(width=4).whiten(torch.rand(1, 3, 32, 32))
 
