@@ -770,12 +770,12 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 # In the stored output the seeds disagree about ReLU: as to accuracy, at 4 epochs of 10,000 images nothing
 # speaks for GELU or against it.
 #
-# Two larger runs. `s10 train --recipe laptop-94` has twice the width, smaller images at first (20 pixels),
-# steps of Muon that are nearly orthogonal, SGD with large LRs for biases and last layer, and six views of
-# each test image. In each of its fourteen epochs half of the images rest: those with the smallest losses
-# when last seen. It reached 93.93 % (mean of five seeds) in 4.4 minutes on two CPU cores, tested once, at its
-# end; the program that it follows, ported to a CPU, took 1.5 times as long for 94.03 %
-# ([benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)). With
+# Two larger runs. `s10 train --recipe laptop-94` has twice the width (a little more in its last blocks),
+# smaller images at first (20 pixels), steps of Muon that are nearly orthogonal, SGD with large LRs for biases
+# and last layer, and six views of each test image. In each of its fourteen epochs half of the images rest:
+# those with the smallest losses when last seen. It reached 94.10 % (mean of five seeds) in 5.3 minutes on two
+# CPU cores with bf16, tested once, at its end; the program that it follows, ported to a CPU, took 1.3 times as
+# long for 94.03 % ([benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)). With
 # a GPU, try `s10 train --recipe beyond`: the assignment's network at full width and its 24 epochs, with Muon,
 # alternating flips and more label smoothing. Its one stored run has 94.46 %; eight runs of the
 # assignment's recipe, on two GPUs, have 93.72 to 94.09 %. One run is not a measurement: try more seeds.
