@@ -490,8 +490,7 @@ env_fast.add_caption(s10.plot_curves(history))
 # (As in notebook 3, the log shows the loss without smoothing, so that training and test can be compared.
 # That is why it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach.)
 #
-# **Is my number normal?** (The stored runs are of older code: it computed the whitening layer from the first
-# training images, where yours comes from a balanced sample of them, and it computed what the pooling drops.)
+# **Is my number normal?**
 
 # %% jupyter={"outputs_hidden": true}
 print(reference.compare_training(history, fast, dataset.name))
@@ -502,13 +501,13 @@ print("\nthe stored runs on cifar10, test minus training accuracy after each epo
 print(pd.DataFrame(gaps.round(1), seeds, epochs).to_string())
 
 # %% [markdown]
-# On CIFAR-10, in all three stored runs, the test accuracy is 2 to 8 points below the training accuracy
-# after epoch 3. Two reasons are likely: at 32 × 32 everything is a third larger than in the images it
+# On CIFAR-10, in all three stored runs, the test accuracy is below the training accuracy after epoch 3, by
+# 0.3 to 7.6 points. Two reasons are likely: at 32 × 32 everything is a third larger than in the images it
 # was trained on, and the running statistics are those of small images; and while the LR is high, they
 # lag behind the weights (notebooks 3 and 4). Later both are gone: the images are large, and the LR
-# falls. After epoch 5 the test accuracy is above in all three; at the end training is ahead again.
-# Which of the two counts for more, these runs cannot tell; a later section of this notebook gives a
-# hint.
+# falls. In the last two epochs the two accuracies are within 1.6 points of each other, and at the end
+# training is ahead in all three. Which of the two reasons counts for more, these runs cannot tell; a later
+# section of this notebook gives a hint.
 #
 # **How much less work is that than in notebook 3** at width 16, which also reaches about 90 %?
 
@@ -520,8 +519,8 @@ print(f"here:        7 epochs × {here:.0f} million multiplications for each ima
 print(f"{7 * here / (24 * before):.0%} of the work: notebook 3 does {24 * before / (7 * here):.1f} times as much")
 
 # %% [markdown]
-# On two CPU cores, whole runs with the recipe of notebook 3 at that width took 3.4 times as long as
-# with this one (medians of three, with the older code,
+# On two CPU cores with bf16, whole runs with the recipe of notebook 3 at that width took 3.3 times as
+# long as with this one (medians of three,
 # [benchmarks](https://github.com/s10-course/s10/blob/main/benchmarks/README.md)): about the factor of
 # the work. An image costs about as much as in notebook 3, thanks to trick 5, and there are fewer
 # epochs. (Nobody has tried how few epochs notebook 3's network needs for 90 %. So this compares two

@@ -146,12 +146,12 @@ CLAIMS = [
      "93.72 to 94.09 %",
      (BEYOND["test_accuracy"], len(ASSIGNMENT)) == (0.9446, 8)
      and [round(pick(ASSIGNMENT), 2) for pick in (min, max)] == [93.72, 94.09]),
-    ("the test accuracy is 2 to 8 points below the training accuracy after epoch 3",
-     -GAPS[:, 2].max() > 2 and -GAPS[:, 2].min() < 8.5),
-    ("After epoch 5 the test accuracy is above in all three",
-     len(GAPS) == 3 and (GAPS[:, 4] > 0).all()),
-    ("took 3.4 times as long",
-     round(seconds("assignment --width 16") / seconds("laptop"), 1) == 3.4),
+    ("the test accuracy is below the training accuracy after epoch 3, by 0.3 to 7.6 points",
+     [round(pick(-GAPS[:, 2]), 1) for pick in (min, max)] == [0.3, 7.6]),
+    ("In the last two epochs the two accuracies are within 1.6 points of each other",
+     np.abs(GAPS[:, -2:]).max() < 1.6),
+    ("took 3.3 times as long as with this one",
+     round(seconds("assignment --width 16") / seconds("laptop"), 1) == 3.3),
     ("it can fall below 0.87, the lowest that the loss with a smoothing of 0.2 can reach",
      round(-0.82 * np.log(0.82) - 9 * 0.02 * np.log(0.02), 2) == 0.87
      and all(loss[-1] < 0.87 for loss in CURVES["train_loss"])),
@@ -200,7 +200,7 @@ CLAIMS = [
     ("only that of low resolution clearly stands out",
      TIMES.sub(1).abs().idxmax() == "low resolution first"
      and TIMES.sub(1).abs().nsmallest(5).max() < 0.2 < TIMES["low resolution first"] - 1),
-    ("at the end training is ahead again", (GAPS[:, -1] < 0).all()),
+    ("at the end training is ahead in all three", len(GAPS) == 3 and (GAPS[:, -1] < 0).all()),
     ("Against this rival Muon gains less, but something in each of the six pairs: 0.1 to 0.6 "
      "points on the Intel processor, 0.6 to 1.0 on the AMD processor, in the mean 2 and 4 times "
      "the noise.",
