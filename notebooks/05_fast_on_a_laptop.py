@@ -686,7 +686,7 @@ env_fast.add_caption(plot_schedules(table, by="variant"))
 #
 # These runs also give a hint about the two reasons that were left open after the long run. All of them
 # saw small images only, and were tested on large ones. With the high LR the test accuracy of epoch 2 is
-# below the training accuracy, by 0.4 to 8.4 points; where the LR fell, it is above it, by 2.4 to 2.7.
+# below the training accuracy, by 1.8 to 7.7 points; where the LR fell, it is above it, by 2.6 to 3.3.
 # So small images alone do not put the test below the training; with the high LR they did. (What the
 # size costs, this does not tell: training accuracy, a mean over the epoch, is low where a network
 # improves fast.)
