@@ -19,7 +19,7 @@
 # **You need** notebooks 0 to 3 (4 helps), and a little linear algebra: covariance, eigenvectors,
 # singular values.
 #
-# **Time** to run all cells: about 10 minutes on 2 CPU cores with bf16 instructions, about 28 without
+# **Time** to run all cells: about 5 minutes on 2 CPU cores with bf16 instructions, about 28 without
 # (both measured); on Colab's T4 GPU about 3 (estimated). Add half an hour for
 # the exercises. If CIFAR-10 cannot be downloaded, drawn shapes are used; `setup(data="shapes")` below
 # chooses them at once.
