@@ -35,7 +35,7 @@ POLAR = (
 BIAS_LR_SCALE = 312
 HEAD_LR_SCALE = 3941
 SGD_MOMENTUM = 0.85
-GROWTH = 4.5  # of the channels after the first block; he has 4
+GROWTH = 4.5  # times as many channels in blocks 2 and 3 as in the first; Jordan has 4
 
 
 class AirbenchNet(WhitenedNet):
@@ -43,8 +43,8 @@ class AirbenchNet(WhitenedNet):
 
     Batch norms have no scale, and running statistics of the last few batches. The whitening
     layer has a bias, which is trained on small images alone: its gradient needs a backward
-    pass through the largest feature maps, which costs most at 32 pixels. Arguments, input and
-    output as there.
+    pass through the largest feature maps, which costs most at 32 pixels. The last two
+    blocks have `GROWTH` · `width` channels. Input and output as there.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64):
